@@ -1,0 +1,156 @@
+"""Checkpoints: one folder a step with every network, optimizer and tensor; whole or not there; resumed strictly."""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import images
+from .config import RunConfig
+from .errors import ConfigError, OutputError, WeightsError
+from .weights import load_strict, read_weights, save_weights
+
+
+def step_name(step: int) -> str:
+    """The name of a step's files: step_00000100."""
+    return f"step_{step:08d}"
+
+
+def checkpoint_folder(output: str | Path, step: int) -> Path:
+    """Where the checkpoint of a step stands."""
+    return Path(output) / "checkpoints" / step_name(step)
+
+
+def checkpoints(output: str | Path) -> list[Path]:
+    """The whole checkpoints of a run, oldest first. A folder gets its name only once everything in it is written."""
+    return sorted(path.parent for path in (Path(output) / "checkpoints").glob("step_*/meta.json"))
+
+
+@dataclass
+class Parts:
+    """What a recipe keeps across a restart."""
+
+    networks: dict
+    optimizers: dict
+    tensors: dict
+
+    @classmethod
+    def of(cls, recipe) -> Parts:
+        import paddle
+        public = {name: value for name, value in vars(recipe).items() if not name.startswith("_")}
+
+        def pick(kind):
+            return {name: value for name, value in public.items() if isinstance(value, kind)}
+        return cls(pick(paddle.nn.Layer), pick(paddle.optimizer.Optimizer), pick(paddle.Tensor))
+
+
+def _arrays(state: dict) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value.numpy()) for name, value in state.items() if hasattr(value, "numpy")}
+
+
+def save_checkpoint(recipe, run: RunConfig, step: int) -> Path:
+    """Writes every network, optimizer and tensor of `recipe`, the resolved YAML and meta.json as one folder.
+
+    The folder is written under a temporary name and renamed, so a folder named step_* is always whole.
+    """
+    import yaml
+    final = checkpoint_folder(run.output, step)
+    images.make_folder(final.parent)
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=".writing_", dir=final.parent))
+    except OSError as error:
+        raise OutputError(f"{final.parent} cannot be written ({error.strerror}): choose another output.") from error
+    parts = Parts.of(recipe)
+    about = {"family": run.family, "step": step}
+    try:
+        for name, network in parts.networks.items():
+            metadata = {**about, "network": getattr(network, "arguments", {})}
+            if name == recipe.deliver:
+                metadata.update(recipe.metadata())
+            save_weights(temporary / f"{name}.safetensors", _arrays(network.state_dict()), metadata)
+        for name, optimizer in parts.optimizers.items():
+            save_weights(temporary / f"{name}.optimizer.safetensors", _arrays(optimizer.state_dict()), about)
+        if parts.tensors:
+            save_weights(temporary / "state.safetensors", _arrays(parts.tensors), about)
+        (temporary / "config.yaml").write_text(yaml.safe_dump(run.to_dict(), sort_keys=False), encoding="utf-8")
+        meta = {**about, "deliver": recipe.deliver, "networks": sorted(parts.networks), "seed": run.seed}
+        (temporary / "meta.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(temporary, final)
+    except OSError as error:
+        raise OutputError(f"{final} cannot be written ({error}): free some space or choose another output.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _remove_old(run, final)
+    return final
+
+
+def _remove_old(run: RunConfig, newest: Path) -> None:
+    older = [folder for folder in checkpoints(run.output) if folder < newest]
+    for folder in older[:max(0, len(older) + 1 - run.keep_checkpoints)]:
+        (folder / "meta.json").unlink(missing_ok=True)         # from here on it counts as no checkpoint
+        shutil.rmtree(folder, ignore_errors=True)
+    for leftover in newest.parent.glob(".writing_*"):          # of a run that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def load_checkpoint(recipe, folder: Path) -> int:
+    """Restores `recipe` from a checkpoint folder and returns the step it was written at.
+
+    Raises WeightsError when an entry is missing, damaged or of another shape.
+    """
+    import paddle
+    meta = read_meta(folder)
+    parts = Parts.of(recipe)
+    for name, network in parts.networks.items():
+        load_strict(network, read_weights(folder / f"{name}.safetensors"), str(folder / f"{name}.safetensors"))
+    for name, optimizer in parts.optimizers.items():
+        state = read_weights(folder / f"{name}.optimizer.safetensors")
+        optimizer.set_state_dict({key: paddle.to_tensor(value) for key, value in state.items()})
+    if parts.tensors:
+        state = read_weights(folder / "state.safetensors")
+        for name, tensor in parts.tensors.items():
+            if name not in state or list(state[name].shape) != list(tensor.shape):
+                raise WeightsError(f"{folder / 'state.safetensors'} has no '{name}' of shape {list(tensor.shape)}: "
+                                   f"resume with the code and YAML that wrote it.")
+            tensor.set_value(paddle.to_tensor(state[name]))
+    return int(meta["step"])
+
+
+def read_meta(folder: Path) -> dict:
+    """meta.json of a checkpoint folder. Raises WeightsError when there is none or it is damaged."""
+    path = Path(folder) / "meta.json"
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        int(meta["step"])
+        return meta
+    except FileNotFoundError:
+        raise WeightsError(f"{folder} is no checkpoint (it has no meta.json): give a folder named step_*.") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path} is damaged ({error}): resume from another checkpoint.") from error
+
+
+def to_resume(run: RunConfig, resume: str | None) -> Path | None:
+    """The checkpoint folder that `resume` means (see `trainer.train`), None for a new run.
+
+    Raises OutputError when a new run would mix with one already there, ConfigError when the family differs.
+    """
+    existing = checkpoints(run.output)
+    if resume is None and existing:
+        raise OutputError(f"{run.output} already holds a run (step {read_meta(existing[-1])['step']}): "
+                          f"go on with --resume auto, or choose another folder with -o output=FOLDER.")
+    if resume is None or (resume == "auto" and not existing):
+        return None
+    folder = existing[-1] if resume == "auto" else Path(resume)
+    if not (folder / "meta.json").is_file() and checkpoints(folder):
+        folder = checkpoints(folder)[-1]                       # a run folder: its newest checkpoint
+    family = read_meta(folder).get("family")
+    if family != run.family:
+        raise ConfigError(f"{folder} is a checkpoint of '{family}', not of '{run.family}': choose another output.")
+    return folder

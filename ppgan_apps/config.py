@@ -1,0 +1,233 @@
+"""From YAML to a typed run: every fault of the file is found at once and reported in one ConfigError."""
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError
+
+
+@dataclass
+class RunConfig:
+    """One training run: what every family shares, and two sections of its own, `data` and `recipe`."""
+
+    family: str                         # the recipe file in ppgan_apps/recipes
+    steps: int                          # generator updates in all
+    batch_size: int                     # pictures per step, over all processes
+    data: Any                           # the family's data section (ppgan_apps/data.py)
+    recipe: Any                         # the family's numbers (its Config class)
+    output: str = ""                    # run folder; empty: output/<name of the YAML>
+    seed: int = 0                       # order, noise and augmentation follow from it
+    device: str = "auto"                # auto, cpu, gpu, gpu:N
+    amp: bool = False                   # mixed precision in bfloat16; penalties stay in float32
+    workers: int = 1                    # threads that read pictures ahead
+    log_every: int = 10                 # steps between lines of the log
+    preview_every: int = 500            # steps between preview pictures; 0: none
+    checkpoint_every: int = 500         # steps between checkpoints
+    keep_checkpoints: int = 2           # older ones are removed
+
+    def to_dict(self) -> dict:
+        """Plain values, ready for YAML; reading them back gives an equal run."""
+        return _plain(dataclasses.asdict(self))
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return value
+
+
+@dataclass
+class _Faults:
+    """Collects what is wrong, so that the user sees all of it at once."""
+
+    found: list[str] = field(default_factory=list)
+
+    def add(self, key: str, text: str) -> None:
+        self.found.append(f"{key}: {text}")
+
+    def raise_if_any(self, source: str) -> None:
+        if self.found:
+            raise ConfigError(f"{source} has {len(self.found)} fault(s): " + "; ".join(self.found) + ".")
+
+
+def families() -> list[str]:
+    """The families that can be trained: the files of ppgan_apps/recipes."""
+    folder = Path(__file__).parent / "recipes"
+    return sorted(path.stem for path in folder.glob("*.py") if path.stem not in ("__init__", "base"))
+
+
+def recipe_class(family: str) -> type:
+    """The Recipe of a family: the only Recipe that the file recipes/<family>.py defines itself.
+
+    Raises ConfigError when there is no such file.
+    """
+    if not str(family).isidentifier() or find_spec(f"ppgan_apps.recipes.{family}") is None or family == "base":
+        raise ConfigError(f"There is no family '{family}'{_did_you_mean(str(family), families())}: "
+                          f"use one of {', '.join(families())}.")
+    module = import_module(f"ppgan_apps.recipes.{family}")
+    from .recipes.base import Recipe
+    own = [value for value in vars(module).values()
+           if isinstance(value, type) and issubclass(value, Recipe) and value.__module__ == module.__name__]
+    if len(own) != 1:
+        raise ConfigError(f"{module.__file__} defines {len(own)} recipes: a family file defines exactly one.")
+    return own[0]
+
+
+def load_run(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Reads a YAML file and `key=value` overrides (dots reach into sections) into a RunConfig.
+
+    Raises ConfigError that lists every unknown key, missing value and wrong type.
+    """
+    import yaml
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist: give the path of a YAML file, such as those in configs/.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}).") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML ({' '.join(str(error).split())}).") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds no settings: it should be a list of 'key: value' lines.")
+    for override in overrides:
+        _apply_override(values, override)
+    run = parse_run(values, str(path))
+    if not run.output:
+        run.output = str(Path("output") / path.stem)
+    return run
+
+
+def _apply_override(values: dict, override: str) -> None:
+    """`data.size=64` sets values["data"]["size"]; the value is read as YAML."""
+    import yaml
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"The override '{override}' should read key=value, for example data.size=64.")
+    try:
+        value = yaml.safe_load(text) if text.strip() else ""
+    except yaml.YAMLError as error:
+        raise ConfigError(f"The override '{override}' has a value that is not valid YAML.") from error
+    *sections, leaf = key.strip().split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"The override '{override}' goes into '{section}', which is not a section.")
+    values[leaf] = value
+
+
+def parse_run(values: Mapping[str, Any], source: str = "The configuration") -> RunConfig:
+    """A RunConfig of nested plain values. Raises ConfigError that lists every fault."""
+    if "family" not in values:
+        raise ConfigError(f"{source} has no 'family': name one of {', '.join(families())}.")
+    recipe = recipe_class(values["family"])
+    faults = _Faults()
+    common = {key: value for key, value in values.items() if key not in ("data", "recipe")}
+    parsed = _parse_fields(RunConfig, common, "", faults, skip=("data", "recipe"))
+    parsed["data"] = _parse_section(recipe.Data, values.get("data"), "data", faults)
+    parsed["recipe"] = _parse_section(recipe.Config, values.get("recipe"), "recipe", faults)
+    for key in ("steps", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints"):
+        if isinstance(parsed.get(key), int) and parsed[key] < 1:
+            faults.add(key, f"is {parsed[key]}, should be 1 or more")
+    faults.raise_if_any(source)
+    return RunConfig(**parsed)
+
+
+def _parse_section(schema: type, values: Any, name: str, faults: _Faults):
+    if values is None:
+        values = {}
+    if not isinstance(values, Mapping):
+        faults.add(name, "should be a section of 'key: value' lines")
+        return None
+    before = len(faults.found)
+    parsed = _parse_fields(schema, values, name + ".", faults)
+    if len(faults.found) > before:
+        return None
+    try:
+        return schema(**parsed)
+    except ConfigError as error:                               # a section's own checks (__post_init__)
+        faults.add(name, str(error).rstrip("."))
+        return None
+
+
+def _parse_fields(schema: type, values: Mapping, prefix: str, faults: _Faults, skip: Sequence[str] = ()) -> dict:
+    hints = typing.get_type_hints(schema)
+    fields = {entry.name: entry for entry in dataclasses.fields(schema) if entry.init and entry.name not in skip}
+    for key in values:
+        if key not in fields:
+            faults.add(f"{prefix}{key}", f"is not a known key{_did_you_mean(str(key), fields)}")
+    parsed = {}
+    for name, entry in fields.items():
+        if name in values:
+            try:
+                parsed[name] = _convert(values[name], hints[name])
+            except (TypeError, ValueError):
+                faults.add(f"{prefix}{name}", f"is {values[name]!r}, should be {_describe(hints[name])}")
+        elif entry.default is MISSING and entry.default_factory is MISSING:
+            faults.add(f"{prefix}{name}", f"is missing, should be {_describe(hints[name])}")
+    return parsed
+
+
+def _did_you_mean(word: str, known) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def _convert(value: Any, hint: Any):
+    """`value` as the type `hint`. Raises TypeError or ValueError when it does not fit."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin is typing.Literal:
+        if value in arguments:
+            return value
+        if isinstance(value, bool) and ("on" if value else "off") in arguments:   # YAML 1.1 reads off as false
+            return "on" if value else "off"
+        raise ValueError
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(value, next(entry for entry in arguments if entry is not type(None)))
+    if origin in (tuple, list):
+        if not isinstance(value, (list, tuple)):
+            raise TypeError
+        if origin is list or (len(arguments) == 2 and arguments[1] is Ellipsis):
+            return origin(_convert(entry, arguments[0]) for entry in value)
+        if len(value) != len(arguments):
+            raise ValueError
+        return tuple(_convert(entry, kind) for entry, kind in zip(value, arguments))
+    if hint is float:
+        if isinstance(value, bool):
+            raise TypeError
+        return float(value)                                    # PyYAML reads 1e-4 as a string
+    if hint is int:
+        if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+            raise TypeError
+        return int(float(value)) if isinstance(value, str) and "e" in value.lower() else int(value)
+    if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)                                      # a folder may be called 2024
+    if not isinstance(value, hint):
+        raise TypeError
+    return value
+
+
+def _describe(hint: Any) -> str:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join("nothing" if entry is type(None) else _describe(entry) for entry in arguments)
+    if origin in (tuple, list):
+        return "a list of " + " and ".join(sorted({_describe(entry) for entry in arguments if entry is not Ellipsis}))
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(hint, str(hint))

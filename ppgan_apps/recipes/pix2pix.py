@@ -1,0 +1,99 @@
+"""pix2pix (Isola 2017): a conditional GAN on pairs, with an L1 term; equations of arXiv 1611.07004.
+
+`generator: photo2cartoon` or `animeganv2` puts those networks in the U-Net's place, which is how the embedded models
+were distilled from renderings of photographs.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import paddle
+import paddle.nn.functional as F
+
+from ..data import PairedImages
+from ..errors import ConfigError
+from ..losses import logistic_discriminator, logistic_generator
+from ..networks.animeganv2 import AnimeGANv2Generator
+from ..networks.patchgan import NLayerDiscriminator
+from ..networks.photo2cartoon import Photo2CartoonGenerator
+from ..networks.unet import UnetGenerator
+from ..steps import frozen, linear_decay, update
+from .base import Recipe
+
+
+@dataclass
+class Config:
+    """The `recipe` section; defaults are those of the paper for photos of 256 px."""
+
+    generator: Literal["unet", "photo2cartoon", "animeganv2", "animeganv2_lite"] = "unet"
+    ngf: int = 64                       # width of the generator's first layer (unet, photo2cartoon)
+    num_downs: int = 8                  # halvings inside the U-Net: 8 takes 256 px down to one pixel
+    ndf: int = 64                       # width of the discriminator's first layer
+    n_layers: int = 3                   # 3: each logit sees 70x70 pixels
+    lr: float = 2e-4                    # Adam
+    beta1: float = 0.5
+    decay_start: float = 0.5            # fraction of the steps after which the rate falls to 0 in a straight line
+    l1_weight: float = 100.0            # lambda, eq. 4
+    gan_weight: float = 1.0             # 0 trains with L1 alone
+
+
+class Pix2Pix(Recipe):
+    """Learns A -> B: G(a) close to b, and D(a, b) unable to tell G(a) from b."""
+
+    Config, Data = Config, PairedImages
+
+    def __init__(self, run):
+        super().__init__(run)
+        cfg = self.cfg
+        self.G = self._generator(run.data.size)
+        self.opt_G = self._adam(self.G)
+        if cfg.gan_weight:
+            self.D = NLayerDiscriminator(input_nc=6, ndf=cfg.ndf, n_layers=cfg.n_layers)
+            self.opt_D = self._adam(self.D)
+
+    def _generator(self, size: int):
+        cfg = self.cfg
+        if cfg.generator == "unet":
+            if size % 2**cfg.num_downs:
+                raise ConfigError(f"data.size is {size}, should be a multiple of {2**cfg.num_downs} (2 to num_downs).")
+            return UnetGenerator(num_downs=cfg.num_downs, ngf=cfg.ngf)
+        if cfg.generator == "photo2cartoon":
+            return Photo2CartoonGenerator(ngf=cfg.ngf, img_size=size)
+        return AnimeGANv2Generator(lite=cfg.generator == "animeganv2_lite")
+
+    def _adam(self, network):
+        return paddle.optimizer.Adam(self.cfg.lr, beta1=self.cfg.beta1, beta2=0.999, parameters=network.parameters())
+
+    def train_step(self, batch, step):
+        cfg, real_a, real_b = self.cfg, batch["real_a"], batch["real_b"]
+        rate = linear_decay(cfg.lr, step, self.run.steps, cfg.decay_start)
+        self.opt_G.set_lr(rate)
+        fake_b = self._generate(real_a)
+        l1 = F.l1_loss(fake_b, real_b)
+        if not cfg.gan_weight:
+            update(self.opt_G, cfg.l1_weight * l1)
+            return {"l1": l1.detach()}
+        self.opt_D.set_lr(rate)
+        loss_d = self._train_discriminator(real_a, real_b, fake_b.detach())
+        with frozen(self.D):
+            adversarial = logistic_generator(self.D(paddle.concat([real_a, fake_b], 1)))     # eq. 1, G's part
+            update(self.opt_G, cfg.gan_weight * adversarial + cfg.l1_weight * l1)            # eq. 4
+        return {"D": loss_d, "G": adversarial.detach(), "l1": l1.detach()}
+
+    def _train_discriminator(self, real_a, real_b, fake_b):
+        """Half of eq. 1, so that D learns at half of G's pace (section 3.3)."""
+        loss = 0.5 * logistic_discriminator(self.D(paddle.concat([real_a, real_b], 1)),
+                                            self.D(paddle.concat([real_a, fake_b], 1)))
+        update(self.opt_D, loss)
+        return loss.detach()
+
+    def _generate(self, real_a):
+        fake = self.G(real_a)
+        return fake[0] if isinstance(fake, (tuple, list)) else fake      # Photo2Cartoon also returns its attention
+
+    def preview(self, batch):
+        return {"real_a": batch["real_a"], "fake_b": self._generate(batch["real_a"]), "real_b": batch["real_b"]}
+
+    def metadata(self):
+        return {"architecture": self.cfg.generator.removesuffix("_lite")}

@@ -1,0 +1,288 @@
+"""The one training loop: batches, steps, log, previews, clean stop on a signal; and the command that starts it."""
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import math
+import os
+import signal
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+
+from . import config, data, images, runtime
+from .checkpoints import Parts, checkpoint_folder, load_checkpoint, save_checkpoint, step_name, to_resume
+from .config import RunConfig
+from .errors import ConfigError, Diverged, SuiteError
+
+log = logging.getLogger("ppgan_apps")
+_PREVIEWS = 4                                                  # samples in a preview picture
+
+
+def train(run: RunConfig, resume: str | None = None) -> Path:
+    """Trains `run` to its last step and returns the folder of the last checkpoint.
+
+    `resume`: None starts anew (the output folder must hold no checkpoint), "auto" goes on from the newest whole
+    checkpoint of the output folder or starts anew, a path goes on from that checkpoint folder. Raises ConfigError,
+    DataError, OutputError, WeightsError, and Diverged when a loss is no longer finite.
+    """
+    checkpoint = to_resume(run, resume)
+    if runtime.device(run.device) == "cpu" and run.amp:
+        log.warning("Mixed precision needs a GPU: training in float32.")
+        run = dataclasses.replace(run, amp=False)
+    dataset = run.data.open()
+    import paddle
+    with paddle.utils.unique_name.guard():                     # optimizer state is keyed by name counters
+        paddle.seed(run.seed)
+        recipe = config.recipe_class(run.family)(run)
+        first_step = load_checkpoint(recipe, checkpoint) if checkpoint else 0
+        return _loop(run, recipe, dataset, first_step)
+
+
+def _loop(run: RunConfig, recipe, dataset, first_step: int) -> Path:
+    rank, world = _processes(run)
+    images.make_folder(run.output)
+    record = _Record(run, recipe, dataset, first_step) if rank == 0 else _NoRecord()
+    step = first_step
+    stream = data.batches(dataset, run.seed, first_step, run.steps, run.batch_size, rank, world, run.workers)
+    with _StopSignal() as stop, record:
+        for batch in stream:
+            losses = _one_step(run, recipe, batch, step, rank)
+            step += 1
+            record.after_step(step, losses, last=step == run.steps or stop.requested)
+            if stop.requested:
+                break
+        stream.close()
+    if step < run.steps:
+        log.warning("Stopped at step %d of %d; go on with --resume auto.", step, run.steps)
+    return checkpoint_folder(run.output, step)
+
+
+class _NoRecord(nullcontext):
+    """What processes other than the first keep of a run: nothing."""
+
+    def after_step(self, step: int, losses: dict, last: bool) -> None:
+        """Does nothing."""
+
+
+class _Record:
+    """What a run leaves behind: log lines, previews, checkpoints and the progress line."""
+
+    def __init__(self, run: RunConfig, recipe, dataset, first_step: int):
+        self.run, self.recipe = run, recipe
+        self.logbook = Logbook(Path(run.output), first_step)
+        self.preview_batch = data.make_batch(dataset, run.seed, 0, min(_PREVIEWS, len(dataset)))
+        self.bar = _progress_bar(run, first_step)
+        self.last_good = checkpoint_folder(run.output, first_step) if first_step else None
+        log.info("%s: %d steps on %d pictures, into %s", run.family, run.steps, len(dataset), run.output)
+
+    def __enter__(self) -> _Record:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.bar.close()
+
+    def after_step(self, step: int, losses: dict, last: bool) -> None:
+        """Logs, shows and saves what is due after `step` updates; at the last step everything is."""
+        run = self.run
+        to_save = step % run.checkpoint_every == 0 or last
+        if step % run.log_every == 0 or to_save:               # reading a loss waits for the device
+            values = {name: float(value) for name, value in losses.items()}
+            self._check_finite(values, step)
+            self.bar.set_postfix_str(" ".join(f"{name} {value:.4g}" for name, value in values.items()), refresh=False)
+            if step % run.log_every == 0 or last:
+                self.logbook.write(step, values)
+        if run.preview_every and (step % run.preview_every == 0 or last):
+            save_preview(self.recipe, self.preview_batch, Path(run.output) / "previews" / f"{step_name(step)}.png")
+        if to_save:
+            self.last_good = save_checkpoint(self.recipe, run, step)
+        self.bar.update(1)
+
+    def _check_finite(self, values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            if not math.isfinite(value):
+                where = f"the last good checkpoint is {self.last_good}" if self.last_good else "no checkpoint exists yet"
+                raise Diverged(f"The loss {name} is {value} at step {step}; {where}; lower the learning rate.")
+
+
+def _one_step(run: RunConfig, recipe, batch: dict[str, np.ndarray], step: int, rank: int) -> dict:
+    """One training step whose random numbers follow from (seed, step, rank) alone."""
+    import paddle
+    paddle.seed(int(np.random.SeedSequence([run.seed, 2, step, rank]).generate_state(1)[0] & 0x7FFFFFFF))
+    tensors = {name: paddle.to_tensor(array) for name, array in batch.items()}
+    with paddle.amp.auto_cast(enable=run.amp, dtype="bfloat16"):
+        return recipe.train_step(tensors, step)
+
+
+def _processes(run: RunConfig) -> tuple[int, int]:
+    """(rank, number of processes) under paddle.distributed.launch; (0, 1) alone."""
+    world = int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+    if world == 1:
+        return 0, 1
+    import paddle.distributed as distributed
+    distributed.init_parallel_env()
+    if run.batch_size % world:
+        raise ConfigError(f"batch_size is {run.batch_size}, should be a multiple of the {world} processes.")
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+class Logbook:
+    """The run's log as JSON lines (`log.jsonl`) and, when VisualDL is installed, its scalars.
+
+    On resume the lines after the checkpoint are removed, so the log reads like that of an unbroken run.
+    """
+
+    def __init__(self, folder: Path, first_step: int):
+        self.path = Path(folder) / "log.jsonl"
+        kept = [line for line in self._lines() if line["step"] <= first_step]
+        with images.replacing(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        self._started, self._first_step = time.monotonic(), first_step
+        self._board = _visualdl(folder)
+
+    def _lines(self) -> list[dict]:
+        if not self.path.is_file():
+            return []
+        lines = []
+        for text in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(text))
+            except ValueError:                                 # the last line of a run that was killed
+                continue
+        return lines
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Adds one line: the step, the losses and the seconds since this start."""
+        line = {"step": step, **values, "seconds": round(time.monotonic() - self._started, 3)}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+
+def _visualdl(folder: Path):
+    try:
+        from visualdl import LogWriter
+    except ImportError:
+        return None
+    return LogWriter(str(Path(folder) / "visualdl"))
+
+
+def save_preview(recipe, batch: dict[str, np.ndarray], path: Path) -> Path:
+    """Writes the recipe's preview: one row a sample, its pictures side by side."""
+    import paddle
+    networks = Parts.of(recipe).networks.values()
+    training = [network for network in networks if network.training]
+    for network in training:
+        network.eval()
+    try:
+        with paddle.no_grad():
+            paddle.seed(recipe.run.seed)
+            shown = recipe.preview({name: paddle.to_tensor(array) for name, array in batch.items()})
+    finally:
+        for network in training:
+            network.train()
+    columns = [images.to_images(tensor) for tensor in shown.values()]
+    if len(columns) == 1:
+        return images.write_image(path, images.grid(columns[0], max(1, math.isqrt(len(columns[0])))))
+    rows = [picture for sample in zip(*columns) for picture in sample]
+    return images.write_image(path, images.grid(rows, len(columns)))
+
+
+def _progress_bar(run: RunConfig, first_step: int):
+    from tqdm import tqdm
+    return tqdm(total=run.steps, initial=first_step, desc=run.family, unit="step", file=sys.stderr,
+                unit_scale=False, dynamic_ncols=True, mininterval=1.0, bar_format=_bar_format(run.batch_size))
+
+
+def _bar_format(batch_size: int) -> str:
+    return "{desc} {n_fmt}/{total_fmt} {percentage:3.0f}% [{elapsed}<{remaining}, {rate_fmt} x" + f"{batch_size}]{{postfix}}"
+
+
+class _StopSignal:
+    """Context in which Ctrl-C and SIGTERM ask the loop to save and stop; a second one stops at once."""
+
+    def __init__(self):
+        self.requested = False
+        self._before = {}
+
+    def __enter__(self) -> _StopSignal:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._before[number] = signal.signal(number, self._handle)
+            except ValueError:                                 # not the main thread: the caller handles signals
+                break
+        return self
+
+    def _handle(self, number, frame):
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def __exit__(self, *error):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+_EXAMPLES = """examples:
+  python tools/main.py --config-file configs/pix2pix_anime2real.yaml
+  python tools/main.py --config-file configs/stylegan2_avatars.yaml -o data.path=my_faces steps=20000
+  python tools/main.py --config-file configs/animeganv2.yaml --resume auto
+  python tools/main.py --config-file configs/ugatit_photo2cartoon.yaml --dry-run
+"""
+
+
+def _parser(prog: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Trains one GAN family from one YAML file.", epilog=_EXAMPLES,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-c", "--config-file", required=True, metavar="YAML", help="what to train, see configs/")
+    parser.add_argument("-o", "--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        help="change a value of the YAML; dots reach into sections: data.size=64")
+    parser.add_argument("--resume", metavar="auto|DIR",
+                        help="go on from the newest checkpoint of the output folder, or from DIR")
+    parser.add_argument("--seed", type=int, help="another seed than the YAML's")
+    parser.add_argument("--device", help="auto, cpu, gpu or gpu:N")
+    parser.add_argument("--amp", action="store_true", help="mixed precision (bfloat16)")
+    parser.add_argument("--dry-run", action="store_true",
+                        help="check YAML, data and networks, print the settings, do not train")
+    return parser
+
+
+def main(argv: list[str] | None = None, prog: str | None = None) -> int:
+    """The command `tools/main.py` and `ppgan-apps train`. Returns the exit status: 0, or 2 after one line of error."""
+    arguments = _parser(prog).parse_args(argv)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    log.setLevel(logging.INFO)
+    try:
+        run = config.load_run(arguments.config_file, arguments.override)
+        run.seed = run.seed if arguments.seed is None else arguments.seed
+        run.device = arguments.device or run.device
+        run.amp = run.amp or arguments.amp
+        if arguments.dry_run:
+            print(dry_run(run))
+        else:
+            print(train(run, arguments.resume))
+        return 0
+    except SuiteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def dry_run(run: RunConfig) -> str:
+    """Opens the data, builds the networks and returns what would be trained, as text."""
+    import yaml
+    runtime.device(run.device)
+    dataset = run.data.open()
+    data.make_batch(dataset, run.seed, 0, 1)
+    import paddle
+    with paddle.utils.unique_name.guard():
+        networks = Parts.of(config.recipe_class(run.family)(run)).networks
+    sizes = [f"# {name}: {sum(int(np.prod(entry.shape)) for entry in network.parameters()):,} parameters"
+             for name, network in networks.items()]
+    return "\n".join([yaml.safe_dump(run.to_dict(), sort_keys=False).rstrip(), f"# {len(dataset)} samples", *sizes])

@@ -1,0 +1,204 @@
+"""Training through the real command: four families, killed and resumed, equal to an unbroken run."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ppgan_apps import checkpoints, config, images, trainer
+from ppgan_apps.errors import ConfigError, Diverged, OutputError, WeightsError
+from ppgan_apps.weights import read_metadata, read_weights
+
+ROOT = Path(__file__).parent.parent
+RANDOM = np.random.default_rng(0)
+
+# The smallest run of each YAML that still goes through every term of its loss.
+SMALL = {
+    "ugatit_photo2cartoon": ["data.size=32", "data.load_size=34", "recipe.ngf=4", "recipe.ndf=4", "recipe.global_layers=4",
+                             "recipe.local_layers=3", "recipe.face_id_weight=0", "batch_size=1"],
+    "pix2pix_anime2real": ["data.size=32", "data.load_size=34", "recipe.ngf=4", "recipe.ndf=4", "recipe.num_downs=5",
+                           "recipe.n_layers=2", "batch_size=2"],
+    "embedded_anime2real": ["data.size=32", "data.load_size=34", "recipe.ngf=4", "recipe.ndf=4", "recipe.num_downs=5",
+                            "recipe.n_layers=2", "batch_size=2"],
+    "embedded_photo2cartoon": ["data.size=32", "data.load_size=34", "recipe.ngf=4", "recipe.ndf=4", "recipe.num_downs=5",
+                               "recipe.n_layers=2", "batch_size=2"],
+    "embedded_animeganv2": ["data.size=32", "data.load_size=34", "recipe.ndf=4", "recipe.n_layers=2", "batch_size=1"],
+    "animeganv2": ["data.size=32", "recipe.lite=true", "recipe.warmup_steps=1", "recipe.vgg_weights=random",
+                   "recipe.features=conv2_2", "batch_size=2"],
+    "stylegan2_avatars": ["data.size=16", "recipe.style_dim=8", "recipe.channel_max=8", "recipe.n_mlp=2",
+                          "recipe.r1_every=2", "recipe.path_every=2", "batch_size=2"],
+    "stylegan2_ffhq": ["data.size=16", "recipe.style_dim=8", "recipe.channel_max=8", "recipe.n_mlp=2", "recipe.r1_every=2",
+                       "recipe.path_every=2", "batch_size=2"],
+}
+CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """Overrides that point every data path at folders of small pictures: portraits where the checkout has them."""
+    root = tmp_path_factory.mktemp("data")
+    shared = Path(os.environ.get("PPGAN_APPS_SHARED", ROOT.parent / "shared")) / "data" / "portraits" / "female"
+    real = sorted(shared.glob("*.jpg"))[:6] if shared.is_dir() else []
+    for index in range(6):
+        photo = images.resize(images.read_image(real[index]), (48, 48)) if real else \
+            images.resize(RANDOM.integers(0, 256, (6, 6, 3), np.uint8), (48, 48))
+        flat = (photo // 64) * 64 + 32
+        for name, picture in [("photo", photo), ("style", flat), ("smooth", images.resize(images.resize(flat, (16, 16)), (48, 48))),
+                              ("pairs", np.hstack([photo, flat]))]:
+            images.write_image(root / name / f"{index}.png", picture)
+    return {"path": root / "photo", "pairs": root / "pairs", "path_a": root / "photo", "path_b": root / "style",
+            "photo": root / "photo", "style": root / "style", "smooth": root / "smooth"}
+
+
+def overrides(name, folders, output, steps):
+    family = config.load_run(ROOT / "configs" / f"{name}.yaml").family
+    keys = {"pix2pix": {"path": "pairs"}, "stylegan2": {"path": "path"},
+            "photo2cartoon": {"path_a": "path_a", "path_b": "path_b"},
+            "animeganv2": {"photo": "photo", "style": "style", "smooth": "smooth"}}[family]
+    return [*SMALL[name], *(f"data.{key}={folders[value]}" for key, value in keys.items()), f"output={output}",
+            f"steps={steps}", "log_every=1", "checkpoint_every=1", "keep_checkpoints=9", "preview_every=2"]
+
+
+def run_of(name, folders, output, steps, *more):
+    return config.load_run(ROOT / "configs" / f"{name}.yaml", [*overrides(name, folders, output, steps), *more])
+
+
+def command(name, folders, output, steps, *more):
+    return [sys.executable, str(ROOT / "tools" / "main.py"), "--config-file", str(ROOT / "configs" / f"{name}.yaml"),
+            "-o", *overrides(name, folders, output, steps), *more]
+
+
+def log_of(output):
+    lines = [json.loads(line) for line in (Path(output) / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def assert_equal_checkpoints(first, second):
+    names = sorted(path.name for path in first.glob("*.safetensors"))
+    assert names == sorted(path.name for path in second.glob("*.safetensors")) and len(names) >= 2
+    for name in names:
+        one, other = read_weights(first / name), read_weights(second / name)
+        assert one.keys() == other.keys()
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key], err_msg=f"{name} {key}")
+
+
+@pytest.fixture(scope="session")
+def whole_run(folders, tmp_path_factory):
+    """The output folder of an unbroken run of four steps, by name of the YAML, trained once."""
+    done = {}
+
+    def train(name):
+        if name not in done:
+            done[name] = tmp_path_factory.mktemp(name) / "whole"
+            trainer.train(run_of(name, folders, done[name], 4))
+        return done[name]
+    return train
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_yaml_resumes_bit_for_bit(name, folders, whole_run, tmp_path):
+    whole = whole_run(name)
+    shutil.copytree(checkpoints.checkpoint_folder(whole, 2), checkpoints.checkpoint_folder(tmp_path, 2))
+    shutil.copy(whole / "log.jsonl", tmp_path)
+    last = trainer.train(run_of(name, folders, tmp_path, 4), "auto")
+    assert last == checkpoints.checkpoint_folder(tmp_path, 4)
+    assert_equal_checkpoints(last, checkpoints.checkpoint_folder(whole, 4))
+    assert log_of(tmp_path) == log_of(whole) and [line["step"] for line in log_of(whole)] == [1, 2, 3, 4]
+    assert images.read_image(whole / "previews" / "step_00000004.png").shape[2] == 3
+
+
+@pytest.mark.parametrize("name", ["ugatit_photo2cartoon", "pix2pix_anime2real", "animeganv2", "stylegan2_avatars"])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(name, folders, whole_run, tmp_path):
+    output = tmp_path / "run"
+    process = subprocess.Popen(command(name, folders, output, 4), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    wait_for(lambda: checkpoints.checkpoints(output), process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (output / "checkpoints" / ".writing_leftover").mkdir()                     # as a kill while writing leaves it
+    done = subprocess.run(command(name, folders, output, 4, "--resume", "auto"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    whole = whole_run(name)
+    assert_equal_checkpoints(checkpoints.checkpoint_folder(output, 4), checkpoints.checkpoint_folder(whole, 4))
+    assert log_of(output) == log_of(whole)
+
+
+def wait_for(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None or condition(), "the run ended too early"
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_ends_cleanly(number, folders, tmp_path):
+    output = tmp_path / "run"
+    arguments = [*command("stylegan2_avatars", folders, output, 100_000), "checkpoint_every=100000", "preview_every=0"]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    wait_for(lambda: (output / "log.jsonl").is_file() and log_of(output), process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0 and "--resume auto" in errors and "Traceback" not in errors
+    assert log_of(output)[-1]["step"] == checkpoints.read_meta(checkpoints.checkpoints(output)[-1])["step"]
+
+
+def test_a_second_run_into_the_same_folder_is_refused_and_another_family_too(folders, whole_run):
+    output = whole_run("stylegan2_avatars")
+    with pytest.raises(OutputError, match="already holds a run"):
+        trainer.train(run_of("stylegan2_avatars", folders, output, 4))
+    with pytest.raises(ConfigError, match="a checkpoint of 'stylegan2', not of 'pix2pix'"):
+        trainer.train(run_of("pix2pix_anime2real", folders, output, 4), "auto")
+
+
+def test_a_checkpoint_of_another_width_is_refused(folders, whole_run):
+    run = run_of("stylegan2_avatars", folders, whole_run("stylegan2_avatars"), 4, "recipe.channel_max=4")
+    with pytest.raises(WeightsError):
+        trainer.train(run, "auto")
+    with pytest.raises(WeightsError, match="no checkpoint"):
+        trainer.train(run, str(folders["path"]))
+
+
+def test_old_checkpoints_are_removed(folders, tmp_path):
+    trainer.train(run_of("stylegan2_avatars", folders, tmp_path, 3, "keep_checkpoints=2"))
+    assert [path.name for path in checkpoints.checkpoints(tmp_path)] == ["step_00000002", "step_00000003"]
+    assert config.load_run(checkpoints.checkpoint_folder(tmp_path, 3) / "config.yaml").recipe.channel_max == 8
+
+
+def test_the_delivered_file_says_how_to_rebuild_its_network(whole_run):
+    path = checkpoints.checkpoint_folder(whole_run("stylegan2_avatars"), 4) / "G_ema.safetensors"
+    metadata = read_metadata(path)
+    assert metadata["family"] == "stylegan2" and metadata["step"] == 4 and len(metadata["w_mean"]) == 8
+    assert metadata["network"]["size"] == 16 and metadata["network"]["channel_max"] == 8
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_it(folders, tmp_path):
+    with pytest.raises(Diverged, match=r"The loss \w+ is (nan|inf) at step \d+; the last good checkpoint is .*step_0"):
+        trainer.train(run_of("pix2pix_anime2real", folders, tmp_path, 60, "recipe.lr=1e30"))
+
+
+@pytest.mark.parametrize("arguments, part", [
+    (["--config-file", "none.yaml"], "none.yaml does not exist"),
+    (["--config-file", "configs/animeganv2.yaml", "-o", "recipe.lites=1"], "did you mean 'lite'"),
+    (["--config-file", "configs/animeganv2.yaml", "-o", "data.photo=nowhere"], "nowhere does not exist"),
+    (["--config-file", "configs/stylegan2_avatars.yaml", "--device", "gpu"], "no GPU"),
+])
+def test_what_the_user_got_wrong_is_one_line_and_status_two(arguments, part, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert trainer.main(arguments) == 2
+    errors = capsys.readouterr().err.strip()
+    assert errors.startswith("error: ") and part in errors and "\n" not in errors
+
+
+def test_dry_run_shows_the_settings_and_trains_nothing(folders, tmp_path, capsys):
+    arguments = ["--config-file", str(ROOT / "configs" / "stylegan2_avatars.yaml"), "--dry-run", "-o",
+                 *overrides("stylegan2_avatars", folders, tmp_path / "out", 4)]
+    assert trainer.main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "# 6 samples" in shown and "# G: " in shown and "channel_max: 8" in shown and not (tmp_path / "out").exists()
