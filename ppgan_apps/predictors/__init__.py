@@ -1,0 +1,1 @@
+"""Predictors: an image in, an image out. One file per predictor; base.py holds what they share."""

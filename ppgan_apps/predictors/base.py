@@ -1,0 +1,198 @@
+"""What predictors share: choosing weights, building the network that fits them, reading and checking pictures."""
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import images, runtime, weights, zoo
+from ..errors import ImageError, WeightsError
+
+# Below this a picture holds nothing to draw from, and a reflected border of up to a network's stride does not exist.
+MINIMUM_SIDE = 16
+# One picture at a time is as fast on a CPU, takes less memory and makes a result independent of its neighbours.
+BATCH = {"cpu": 1, "gpu": 8}
+
+
+@dataclass(frozen=True)
+class ChosenWeights:
+    """The weights behind a predictor's pictures: where they came from and how their network is built."""
+    name: str                                                  # "animeganv2/hayao", or the path that was given
+    path: Path
+    licence: str
+    family: str = ""                                           # as the file states it; "" when it does not
+    part: str = ""                                             # sub-dictionary holding the network, e.g. "netG"
+    network: Mapping[str, Any] = field(default_factory=dict)   # constructor arguments
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    size: int | None = None                                    # the side that the network is fed, where it has one
+    source: str = ""
+
+    def __str__(self) -> str:
+        return f"weights: {self.name}, licence: {self.licence}" + (f" ({self.source})" if self.source else "")
+
+
+class Predictor:
+    """A network with weights, ready to run.
+
+    Weights are chosen in this order: `weight_path` (a weight file, a checkpoint folder or a run folder); `style` (a
+    record of the zoo, "hayao" or "animeganv2/hayao", or "embedded"), downloaded where needed; else the published
+    weights when they are cached or can be had within a few seconds; else those embedded in the package. One line on
+    stderr says which were chosen and under which licence.
+
+    `device` is "auto", "cpu", "gpu" or "gpu:N". Raises WeightsError when weights are missing or made for another
+    network, SuiteError for a device that is not there.
+    """
+
+    zoo_folder: ClassVar[str]                                  # the first half of the names of its zoo records
+    public: ClassVar[str | None] = None                        # the zoo's name of the published weights, if any
+    # "module:class" below networks/. The first is the predictor's own; the others are tried for a weight file whose
+    # stated arguments fit them, since a family may be trained with another's generator.
+    networks: ClassVar[tuple[str, ...]]
+
+    def __init__(self, output_path: str | Path = "output", weight_path: str | Path | None = None,
+                 style: str | None = None, device: str = "auto", arguments: Mapping[str, Any] | None = None):
+        self.output_path = Path(output_path)
+        self.device = runtime.device(device)
+        self.weights = self._choose_weights(weight_path, style)
+        # `arguments` is the caller's guess for a file that does not say how its network is built.
+        self.network = self._load_network(self.weights.network or arguments or {})
+        say(str(self.weights))
+
+    def _choose_weights(self, weight_path: str | Path | None, style: str | None) -> ChosenWeights:
+        if weight_path is not None:
+            return _from_path(weight_path, zoo.get(self.public).part if self.public else "")
+        if style is not None:
+            return _from_record(zoo.get(style if "/" in style else f"{self.zoo_folder}/{style}"))
+        embedded = zoo.get(f"{self.zoo_folder}/embedded")
+        return _from_record(weights.choose(zoo.get(self.public), embedded) if self.public else embedded)
+
+    def _load_network(self, arguments: Mapping[str, Any]):
+        """The network, filled and ready: the first that takes the arguments and whose entries are the file's."""
+        state = weights.read_weights(self.weights.path, part=self.weights.part)
+        errors = []
+        for entry in self.networks if self.weights.network else self.networks[:1]:
+            module, _, name = entry.partition(":")
+            build = getattr(import_module(f"..networks.{module}", __package__), name)
+            if not set(arguments) <= set(inspect.signature(build).parameters):
+                continue
+            try:
+                network = weights.load_strict(build(**arguments), state, source=self.weights.name)
+            except WeightsError as error:
+                errors.append(error)
+            except (TypeError, ValueError) as error:
+                errors.append(self._misfit(f"({error})"))
+            else:
+                network.eval()
+                return network
+        raise errors[0] if errors else self._misfit(f"with {', '.join(sorted(arguments))}")
+
+    def _misfit(self, reason: str) -> WeightsError:
+        family = f" of the family '{self.weights.family}'" if self.weights.family else ""
+        return WeightsError(f"{self.weights.name} describes a network{family} {reason} that {type(self).__name__} "
+                            "cannot use: give it weights that were made for it.")
+
+    def _run_network(self, array: np.ndarray) -> np.ndarray:
+        """float32 [N, 3, H, W] in [-1, 1] through the network. Of several outputs the first."""
+        def first_output(tensor):
+            output = self.network(tensor)
+            return output[0] if isinstance(output, (tuple, list)) else output
+        return self._batched(first_output, array)
+
+    def _batched(self, function, array: np.ndarray) -> np.ndarray:
+        """`function` of tensors over `array`, a few rows at a time, without gradients; float32."""
+        import paddle
+        step = BATCH["gpu" if self.device.startswith("gpu") else "cpu"]
+        with paddle.no_grad():
+            return np.concatenate([function(paddle.to_tensor(np.ascontiguousarray(array[start:start + step])))
+                                   .astype("float32").numpy() for start in range(0, len(array), step)])
+
+
+class ImagePredictor(Predictor):
+    """A predictor that turns a picture into a picture."""
+
+    kind: ClassVar[str]                                        # what its results are, as part of a file's name
+
+    def predict(self, image: np.ndarray) -> np.ndarray:
+        """uint8 RGB [H, W, 3] in, uint8 RGB out; touches no file. Raises ImageError for what it cannot use."""
+        raise NotImplementedError
+
+    def predict_batch(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """`predict` of each picture; they may differ in size. Raises ImageError naming the picture it cannot use."""
+        results = []
+        for index, image in enumerate(batch):
+            try:
+                results.append(self.predict(image))
+            except ImageError as error:
+                raise type(error)(f"Picture {index} of the batch: {error}") from error
+        return results
+
+    def predict_all(self, image: np.ndarray) -> list[np.ndarray]:
+        """Every result that this picture gives: one, except where each face makes its own."""
+        return [self.predict(image)]
+
+    def run(self, image: str | Path | np.ndarray) -> np.ndarray:
+        """Reads (unless given an array), predicts, writes into `output_path` and returns the result, uint8 RGB.
+
+        Raises ImageError for a picture that cannot be used, OutputError for a folder that cannot be written.
+        """
+        raise NotImplementedError
+
+    def _write(self, **pictures: np.ndarray) -> None:
+        """Writes each picture as <name>.png; PaddleGAN's predictors overwrite what an earlier run left, so these do."""
+        for name, picture in pictures.items():
+            images.write_image(self.output_path / f"{name}.png", picture)
+        last = list(pictures)[-1]
+        print(f"{self.output_path / last}.png is written.")
+
+
+def read(image: str | Path | np.ndarray) -> np.ndarray:
+    """The picture as uint8 RGB [H, W, 3], from a file or from an array of that kind. Raises ImageError."""
+    return checked(image if isinstance(image, np.ndarray) else images.read_image(image), image)
+
+
+def checked(image: np.ndarray, source: str | Path | np.ndarray | None = None) -> np.ndarray:
+    """`image` when it is uint8 RGB [H, W, 3] with sides of at least 16 pixels, else ImageError. A path as `source` is
+    named in the message."""
+    name = f"{source} " if isinstance(source, (str, Path)) else "The picture "
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        what = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ImageError(f"{name}is {what}: give uint8 RGB of shape [height, width, 3].")
+    height, width = image.shape[:2]
+    if min(height, width) < MINIMUM_SIDE:
+        raise ImageError(f"{name}has {width}x{height} pixels, fewer than {MINIMUM_SIDE} on a side: use a larger one.")
+    return image
+
+
+def say(message: str) -> None:
+    """One line for the person at the terminal; results go to stdout, notices to stderr."""
+    print(message, file=sys.stderr)
+
+
+def _from_path(weight_path: str | Path, part: str) -> ChosenWeights:
+    path = weights.resolve(weight_path)
+    metadata = weights.read_metadata(path)
+    licence = str(metadata.get("licence") or "not stated in the file")
+    return ChosenWeights(name=str(weight_path), path=path, licence=licence, part=part,
+                         family=metadata.get("family", ""), network=metadata.get("network") or {},
+                         metadata=metadata, size=_size_of(metadata))
+
+
+def _from_record(record: weights.Pretrained) -> ChosenWeights:
+    path = record.path()
+    metadata = weights.read_metadata(path)
+    return ChosenWeights(name=record.name, path=path, licence=record.licence, family=metadata.get("family", ""),
+                         part=record.part, network={**record.network, **(metadata.get("network") or {})},
+                         metadata=metadata, size=_size_of(metadata) or record.input.size, source=record.source)
+
+
+def _size_of(metadata: Mapping[str, Any]) -> int | None:
+    """The side that the network was trained at, where a weight file says so."""
+    network, given = metadata.get("network") or {}, metadata.get("input") or {}
+    size = given.get("size") or network.get("img_size")
+    return int(size) if size else None

@@ -1,0 +1,122 @@
+"""Photo2Cartoon: a portrait photo to a flat cartoon on white. Finds, turns and cuts out the face, then draws it."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import faces as face_tools
+from .. import images
+from ..errors import ConfigError, ImageError, NoFaceError
+from .base import ImagePredictor, checked, read
+
+FACES = ("largest", "all")
+# The published crop and cartoon; a network trained at another size is fed that size and its cartoon brought to this.
+CROP = 256
+# A weak find is better than none, but beside another face it is more often a fold of cloth (which score under 0.3).
+SURE_SCORE = 0.3
+
+
+@dataclass(frozen=True)
+class Cartoon:
+    """One face of a photo and what was drawn from it."""
+    photo: np.ndarray                                          # uint8 [256, 256, 3]: the turned crop, white outside
+    drawn: np.ndarray                                          # uint8 [256, 256, 3]: what the network made of it
+    picture: np.ndarray                                        # uint8 [256, 256, 3]: the same on white, by the mask
+    crop: object                                               # FaceCrop: what the network saw, its mask and its place
+
+
+class Photo2CartoonPredictor(ImagePredictor):
+    """Photo in, 256 x 256 cartoon of a face in it out.
+
+    Source: minivision-ai/photo2cartoon, on U-GAT-IT (https://arxiv.org/abs/1907.10830). `faces` is "largest" (the
+    face with the best size and score) or "all"; with `paste_back` the result is the whole photo with the cartoon(s) in
+    place. `landmarks` and `segmenter` name backends of ppgan_apps.faces. Raises NoFaceError where there is no face.
+    """
+
+    zoo_folder = "photo2cartoon"
+    public = "photo2cartoon/paddlegan"
+    networks = ("photo2cartoon:Photo2CartoonGenerator", "ugatit:UGATITGenerator", "unet:UnetGenerator",
+                "animeganv2:AnimeGANv2Generator")
+    kind = "cartoon"
+
+    def __init__(self, output_path: str | Path = "output", weight_path: str | Path | None = None,
+                 style: str | None = None, faces: str = "largest", paste_back: bool = False,
+                 landmarks: str = "embedded", segmenter: str = "embedded", device: str = "auto"):
+        if faces not in FACES:
+            raise ConfigError(f"faces is '{faces}': use {' or '.join(FACES)}.")
+        super().__init__(output_path, weight_path, style, device)
+        self.faces, self.paste_back = faces, paste_back
+        self.landmarks, self.segmenter = landmarks, segmenter
+
+    def predict(self, image: np.ndarray) -> np.ndarray:
+        """uint8 RGB photo -> uint8 RGB cartoon [256, 256, 3] of its main face; with `paste_back` the photo, changed."""
+        return self._result(checked(image), self.draw(image))
+
+    def predict_batch(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """`predict` of each photo, the faces of all of them drawn together. Raises ImageError naming the photo."""
+        found = []
+        for index, image in enumerate(batch):
+            try:
+                found.append(self._crops(checked(image)))
+            except ImageError as error:
+                raise type(error)(f"Picture {index} of the batch: {error}") from error
+        drawn = iter(self._cartoons([pair for pairs in found for pair in pairs]))
+        return [self._result(image, [next(drawn) for _ in pairs]) for image, pairs in zip(batch, found, strict=True)]
+
+    def predict_all(self, image: np.ndarray) -> list[np.ndarray]:
+        """One cartoon for each face that `faces` asks for, best face first; with `paste_back` one photo with all."""
+        cartoons = self.draw(image)
+        return [self._result(image, cartoons)] if self.paste_back else [cartoon.picture for cartoon in cartoons]
+
+    def draw(self, image: np.ndarray, name: str | Path | np.ndarray | None = None) -> list[Cartoon]:
+        """Every cartoon of a photo with the crop it was drawn from, best face first. Raises NoFaceError."""
+        return self._cartoons(self._crops(checked(image, name), name))
+
+    def run(self, image: str | Path | np.ndarray) -> np.ndarray:
+        """Writes p2c_photo.png (the turned crop) and p2c_cartoon.png, and returns what `predict` does.
+
+        With `faces="all"` the second face's files end in _2 and so on; with `paste_back` p2c_pasted.png is the photo.
+        """
+        photo = read(image)
+        cartoons = self.draw(photo, image)
+        result = self._result(photo, cartoons)
+        pictures = {}
+        for number, cartoon in enumerate(cartoons, 1):
+            ending = f"_{number}" if number > 1 else ""
+            pictures.update({f"p2c_photo{ending}": cartoon.photo, f"p2c_cartoon{ending}": cartoon.picture})
+        self._write(**pictures, **({"p2c_pasted": result} if self.paste_back else {}))
+        return result
+
+    def _crops(self, image: np.ndarray, name: str | Path | np.ndarray | None = None) -> list[tuple]:
+        """(the turned crop, the FaceCrop on white with its mask) of each face asked for."""
+        found = face_tools.detect(image, landmarks=self.landmarks)
+        if not found:
+            where = str(name) if isinstance(name, (str, Path)) else "the picture"
+            raise NoFaceError(f"No face was found in {where}: use a photo that shows one from the front.")
+        others = [face for face in found[1:] if face.score >= SURE_SCORE] if self.faces == "all" else []
+        return [(face_tools.crop_face(image, face, size=CROP).image,
+                 face_tools.prepare_face(image, face, size=CROP, segmenter=self.segmenter))
+                for face in (found[0], *others)]
+
+    def _cartoons(self, crops: list[tuple]) -> list[Cartoon]:
+        side = self.weights.size or CROP
+        fed = images.to_array([images.resize(crop.image, (side, side)) for _, crop in crops])  # [N, 3, side, side]
+        drawn = [images.resize(picture, (CROP, CROP)) for picture in images.to_images(self._run_network(fed))]
+        return [Cartoon(photo, picture, _on_white(picture, crop.mask), crop)
+                for picture, (photo, crop) in zip(drawn, crops, strict=True)]
+
+    def _result(self, image: np.ndarray, cartoons: list[Cartoon]) -> np.ndarray:
+        if not self.paste_back:
+            return cartoons[0].picture
+        for cartoon in reversed(cartoons):                     # the best face last, so that it lies on top
+            image = face_tools.paste_back(image, cartoon.crop, cartoon.drawn)
+        return image
+
+
+def _on_white(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The picture where the mask [H, W] in [0, 1] says so, white elsewhere."""
+    weight = np.asarray(mask, np.float32)[..., None]           # [H, W, 1]
+    return np.rint(picture * weight + 255 * (1 - weight)).astype(np.uint8)
