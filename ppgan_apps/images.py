@@ -172,7 +172,7 @@ def to_array(images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
 
 
 def to_images(tensor) -> list[np.ndarray]:
-    """float [N, 3 or 1, H, W] in [-1, 1], array or Paddle tensor -> list of uint8 RGB [H, W, 3]; values outside clip."""
+    """float [N, 3 or 1, H, W] in [-1, 1], array or tensor -> list of uint8 RGB [H, W, 3], clipped."""
     array = np.asarray(tensor.astype("float32").numpy() if hasattr(tensor, "numpy") else tensor, np.float32)
     array = (np.clip(array, -1, 1) + 1) * 127.5
     pictures = np.rint(array).astype(np.uint8).transpose(0, 2, 3, 1)

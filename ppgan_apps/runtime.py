@@ -37,7 +37,7 @@ def _usable_cores() -> int:
 
 
 def _keep_freed_memory() -> None:
-    """glibc returns every large block to the kernel after each operator, and the kernel clears it again: twice the time.
+    """Else glibc returns every large block to the kernel after each operator, which clears it again: twice the time.
     `MALLOC_TRIM_THRESHOLD_` or `MALLOC_MMAP_MAX_` set by the user win."""
     if not sys.platform.startswith("linux") or {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_"} & set(os.environ):
         return
@@ -79,7 +79,7 @@ def device(name: str = "auto") -> str:
     if name != "cpu" and not name.startswith("gpu"):
         raise SuiteError(f"There is no device '{name}': use auto, cpu, gpu or gpu:N.")
     if name.startswith("gpu") and not has_gpu:
-        raise SuiteError("This Paddle sees no GPU: use --device cpu, or install the paddlepaddle-gpu that fits your CUDA.")
+        raise SuiteError("This Paddle sees no GPU: use the device cpu, or install the paddlepaddle-gpu of your CUDA.")
     try:
         return paddle.device.set_device(name) and paddle.device.get_device()
     except ValueError as error:

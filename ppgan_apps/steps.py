@@ -43,8 +43,8 @@ def frozen(*networks):
 def ema(average, network, half_life_images: float, batch_size: int) -> None:
     """Moves `average`'s weights towards `network`'s; the old value's share halves every `half_life_images` pictures.
 
-    Buffers and untrained entries (statistics of a batch norm) are copied. (Karras 2018, section on training, states the decay for one batch size; the half-life keeps it
-    the same for every batch size.)
+    Buffers and untrained entries (statistics of a batch norm) are copied. (Karras 2018 states the decay for one batch
+    size; a half-life in pictures keeps the average the same for every batch size.)
     """
     share = 1.0 - (0.5 ** (batch_size / half_life_images) if half_life_images > 0 else 0.0)
     for slow, fast in zip(average.parameters(), network.parameters()):

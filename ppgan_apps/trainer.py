@@ -41,13 +41,13 @@ def train(run: RunConfig, resume: str | None = None) -> Path:
         paddle.seed(run.seed)
         recipe = config.recipe_class(run.family)(run)
         first_step = load_checkpoint(recipe, checkpoint) if checkpoint else 0
-        return _loop(run, recipe, dataset, first_step)
+        return _loop(run, recipe, dataset, first_step, checkpoint)
 
 
-def _loop(run: RunConfig, recipe, dataset, first_step: int) -> Path:
+def _loop(run: RunConfig, recipe, dataset, first_step: int, resumed: Path | None) -> Path:
     rank, world = _processes(run)
     images.make_folder(run.output)
-    record = _Record(run, recipe, dataset, first_step) if rank == 0 else _NoRecord()
+    record = _Record(run, recipe, dataset, first_step, resumed) if rank == 0 else _NoRecord()
     step = first_step
     stream = data.batches(dataset, run.seed, first_step, run.steps, run.batch_size, rank, world, run.workers)
     with _StopSignal() as stop, record:
@@ -60,7 +60,7 @@ def _loop(run: RunConfig, recipe, dataset, first_step: int) -> Path:
         stream.close()
     if step < run.steps:
         log.warning("Stopped at step %d of %d; go on with --resume auto.", step, run.steps)
-    return checkpoint_folder(run.output, step)
+    return checkpoint_folder(run.output, step) if step > first_step else resumed
 
 
 class _NoRecord(nullcontext):
@@ -73,12 +73,12 @@ class _NoRecord(nullcontext):
 class _Record:
     """What a run leaves behind: log lines, previews, checkpoints and the progress line."""
 
-    def __init__(self, run: RunConfig, recipe, dataset, first_step: int):
+    def __init__(self, run: RunConfig, recipe, dataset, first_step: int, resumed: Path | None):
         self.run, self.recipe = run, recipe
         self.logbook = Logbook(Path(run.output), first_step)
         self.preview_batch = data.make_batch(dataset, run.seed, 0, min(_PREVIEWS, len(dataset)))
         self.bar = _progress_bar(run, first_step)
-        self.last_good = checkpoint_folder(run.output, first_step) if first_step else None
+        self.last_good = resumed
         log.info("%s: %d steps on %d pictures, into %s", run.family, run.steps, len(dataset), run.output)
 
     def __enter__(self) -> _Record:
@@ -106,7 +106,7 @@ class _Record:
     def _check_finite(self, values: dict[str, float], step: int) -> None:
         for name, value in values.items():
             if not math.isfinite(value):
-                where = f"the last good checkpoint is {self.last_good}" if self.last_good else "no checkpoint exists yet"
+                where = f"the last good checkpoint is {self.last_good}" if self.last_good else "none is saved yet"
                 raise Diverged(f"The loss {name} is {value} at step {step}; {where}; lower the learning rate.")
 
 
@@ -202,7 +202,8 @@ def _progress_bar(run: RunConfig, first_step: int):
 
 
 def _bar_format(batch_size: int) -> str:
-    return "{desc} {n_fmt}/{total_fmt} {percentage:3.0f}% [{elapsed}<{remaining}, {rate_fmt} x" + f"{batch_size}]{{postfix}}"
+    shown = "{desc} {n_fmt}/{total_fmt} {percentage:3.0f}% [{elapsed}<{remaining}, {rate_fmt} x"
+    return f"{shown}{batch_size}]{{postfix}}"
 
 
 class _StopSignal:
@@ -239,8 +240,8 @@ _EXAMPLES = """examples:
 
 
 def _parser(prog: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=prog, description="Trains one GAN family from one YAML file.", epilog=_EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog=prog, description="Trains one GAN family from one YAML file.",
+                                     epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-c", "--config-file", required=True, metavar="YAML", help="what to train, see configs/")
     parser.add_argument("-o", "--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         help="change a value of the YAML; dots reach into sections: data.size=64")

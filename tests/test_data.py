@@ -65,7 +65,8 @@ def test_both_halves_of_a_pair_get_the_same_crop_and_direction_swaps_them(tmp_pa
         dataset = data.PairedImages(str(tmp_path), size=24, load_size=32, direction=direction).open()
         sample = dataset.sample(0, np.random.default_rng(4))
         np.testing.assert_allclose(sample["real_a"], -sample["real_b"], atol=1e-6)
-    first = data.PairedImages(str(tmp_path), size=32, load_size=32, flip=False).open().sample(0, np.random.default_rng(0))
+    dataset = data.PairedImages(str(tmp_path), size=32, load_size=32, flip=False).open()
+    first = dataset.sample(0, np.random.default_rng(0))
     np.testing.assert_array_equal(images.to_images(first["real_a"][None])[0], left)
 
 

@@ -106,4 +106,5 @@ def test_inputs_are_found_once_and_in_order(tmp_path):
 def test_grid_places_pictures_row_by_row():
     tiles = [np.full((2, 3, 3), value, np.uint8) for value in (10, 20, 30)]
     sheet = images.grid(tiles, columns=2, padding=1, background=0)
-    assert sheet.shape == (7, 9, 3) and (sheet[1, 1, 0], sheet[1, 5, 0], sheet[4, 1, 0], sheet[4, 5, 0]) == (10, 20, 30, 0)
+    assert sheet.shape == (7, 9, 3)
+    assert (sheet[1, 1, 0], sheet[1, 5, 0], sheet[4, 1, 0], sheet[4, 5, 0]) == (10, 20, 30, 0)

@@ -6,6 +6,7 @@ import pytest
 from ppgan_apps import losses, perceptual
 
 RANDOM = np.random.default_rng(0)
+tensor = paddle.to_tensor
 
 
 def sigmoid(x):
@@ -15,21 +16,21 @@ def sigmoid(x):
 def test_logistic_losses_are_the_cross_entropy_of_the_paper():
     real, fake = RANDOM.normal(size=(5, 1)), RANDOM.normal(size=(5, 1))
     expected = -np.log(sigmoid(real)).mean() - np.log(1 - sigmoid(fake)).mean()
-    assert float(losses.logistic_discriminator(paddle.to_tensor(real), paddle.to_tensor(fake))) == pytest.approx(expected)
-    assert float(losses.logistic_generator(paddle.to_tensor(fake))) == pytest.approx(-np.log(sigmoid(fake)).mean())
-    assert float(losses.binary_cross_entropy(paddle.to_tensor(fake), 0.0)) == pytest.approx(-np.log(1 - sigmoid(fake)).mean())
+    assert float(losses.logistic_discriminator(tensor(real), tensor(fake))) == pytest.approx(expected)
+    assert float(losses.logistic_generator(tensor(fake))) == pytest.approx(-np.log(sigmoid(fake)).mean())
+    assert float(losses.binary_cross_entropy(tensor(fake), 0.0)) == pytest.approx(-np.log(1 - sigmoid(fake)).mean())
 
 
 def test_least_squares_losses():
     real, fake = RANDOM.normal(size=(3, 1, 4, 4)), RANDOM.normal(size=(3, 1, 4, 4))
     expected = ((real - 1) ** 2).mean() + (fake**2).mean()
-    assert float(losses.least_squares_discriminator(paddle.to_tensor(real), paddle.to_tensor(fake))) == pytest.approx(expected)
-    assert float(losses.least_squares_generator(paddle.to_tensor(fake))) == pytest.approx(((fake - 1) ** 2).mean())
+    assert float(losses.least_squares_discriminator(tensor(real), tensor(fake))) == pytest.approx(expected)
+    assert float(losses.least_squares_generator(tensor(fake))) == pytest.approx(((fake - 1) ** 2).mean())
 
 
 def test_r1_of_a_linear_discriminator_is_the_squared_norm_of_its_weights():
-    weights = paddle.to_tensor(RANDOM.normal(size=(3 * 4 * 4, 1)), stop_gradient=False)
-    images = paddle.to_tensor(RANDOM.normal(size=(2, 3, 4, 4)), stop_gradient=False)
+    weights = tensor(RANDOM.normal(size=(3 * 4 * 4, 1)), stop_gradient=False)
+    images = tensor(RANDOM.normal(size=(2, 3, 4, 4)), stop_gradient=False)
     penalty = losses.r1_penalty(images, paddle.matmul(images.reshape([2, -1]), weights))
     assert float(penalty) == pytest.approx(float((weights.numpy() ** 2).sum()))
     penalty.backward()                                         # d|w|^2 / dw = 2 w
@@ -38,10 +39,10 @@ def test_r1_of_a_linear_discriminator_is_the_squared_norm_of_its_weights():
 
 def test_path_length_of_a_linear_generator_is_the_norm_of_the_projected_noise():
     matrix = RANDOM.normal(size=(6, 3 * 4 * 4))                # w of 6 numbers in each of 2 layers, summed
-    latents = paddle.to_tensor(RANDOM.normal(size=(2, 2, 6)), stop_gradient=False)
+    latents = tensor(RANDOM.normal(size=(2, 2, 6)), stop_gradient=False)
     noise = RANDOM.normal(size=(2, 3, 4, 4))
-    images = paddle.matmul(latents.sum(1), paddle.to_tensor(matrix)).reshape([2, 3, 4, 4])
-    lengths = losses.path_lengths(images, latents, paddle.to_tensor(noise)).numpy()
+    images = paddle.matmul(latents.sum(1), tensor(matrix)).reshape([2, 3, 4, 4])
+    lengths = losses.path_lengths(images, latents, tensor(noise)).numpy()
     expected = np.linalg.norm(noise.reshape(2, -1) @ matrix.T / 4, axis=1)     # sqrt(H W) = 4; both layers are equal
     np.testing.assert_allclose(lengths, expected, rtol=1e-10)
 
@@ -52,19 +53,19 @@ def test_gram_style_and_content():
     def gram(x):
         flat = x.reshape(2, 3, 20)
         return flat @ flat.transpose(0, 2, 1) / 60
-    np.testing.assert_allclose(perceptual.gram(paddle.to_tensor(a)).numpy(), gram(a))
-    assert float(perceptual.style(paddle.to_tensor(a), paddle.to_tensor(b))) == pytest.approx(np.abs(gram(a) - gram(b)).mean())
-    assert float(perceptual.content(paddle.to_tensor(a), paddle.to_tensor(b))) == pytest.approx(np.abs(a - b).mean())
+    np.testing.assert_allclose(perceptual.gram(tensor(a)).numpy(), gram(a))
+    assert float(perceptual.style(tensor(a), tensor(b))) == pytest.approx(np.abs(gram(a) - gram(b)).mean())
+    assert float(perceptual.content(tensor(a), tensor(b))) == pytest.approx(np.abs(a - b).mean())
 
 
 def test_colour_is_zero_for_equal_pictures_and_luma_for_greys():
     white, black = paddle.ones([1, 3, 2, 2]), -paddle.ones([1, 3, 2, 2])
     assert float(perceptual.colour(white, white)) == 0
-    assert float(perceptual.colour(white, black)) == pytest.approx(1.0, abs=1e-5)   # Y differs by 1, greys have no chroma
-    red = paddle.to_tensor(np.array([1.0, -1, -1], "float32").reshape(1, 3, 1, 1))
+    assert float(perceptual.colour(white, black)) == pytest.approx(1.0, abs=1e-5)  # only Y differs
+    red = tensor(np.array([1.0, -1, -1], "float32").reshape(1, 3, 1, 1))
     np.testing.assert_allclose(perceptual.to_yuv(red).numpy().ravel(), [0.299, -0.14714119, 0.61497538], rtol=1e-5)
 
 
 def test_total_variation_of_a_ramp_is_its_slope():
     ramp = np.tile(np.arange(5.0) * 0.25, (1, 3, 4, 1))
-    assert float(perceptual.total_variation(paddle.to_tensor(ramp))) == pytest.approx(0.25)
+    assert float(perceptual.total_variation(tensor(ramp))) == pytest.approx(0.25)

@@ -18,30 +18,25 @@ from ppgan_apps.weights import read_metadata, read_weights
 ROOT = Path(__file__).parent.parent
 RANDOM = np.random.default_rng(0)
 
-# The smallest run of each YAML that still goes through every term of its loss.
+# The smallest run of each family that still goes through every term of its loss, and where its data stands.
 SMALL = {
-    "ugatit_photo2cartoon": ["data.size=32", "data.load_size=34", "recipe.ngf=4", "recipe.ndf=4", "recipe.global_layers=4",
-                             "recipe.local_layers=3", "recipe.face_id_weight=0", "batch_size=1"],
-    "pix2pix_anime2real": ["data.size=32", "data.load_size=34", "recipe.ngf=4", "recipe.ndf=4", "recipe.num_downs=5",
-                           "recipe.n_layers=2", "batch_size=2"],
-    "embedded_anime2real": ["data.size=32", "data.load_size=34", "recipe.ngf=4", "recipe.ndf=4", "recipe.num_downs=5",
-                            "recipe.n_layers=2", "batch_size=2"],
-    "embedded_photo2cartoon": ["data.size=32", "data.load_size=34", "recipe.ngf=4", "recipe.ndf=4", "recipe.num_downs=5",
-                               "recipe.n_layers=2", "batch_size=2"],
-    "embedded_animeganv2": ["data.size=32", "data.load_size=34", "recipe.ndf=4", "recipe.n_layers=2", "batch_size=1"],
-    "animeganv2": ["data.size=32", "recipe.lite=true", "recipe.warmup_steps=1", "recipe.vgg_weights=random",
-                   "recipe.features=conv2_2", "batch_size=2"],
-    "stylegan2_avatars": ["data.size=16", "recipe.style_dim=8", "recipe.channel_max=8", "recipe.n_mlp=2",
-                          "recipe.r1_every=2", "recipe.path_every=2", "batch_size=2"],
-    "stylegan2_ffhq": ["data.size=16", "recipe.style_dim=8", "recipe.channel_max=8", "recipe.n_mlp=2", "recipe.r1_every=2",
-                       "recipe.path_every=2", "batch_size=2"],
+    "photo2cartoon": "data.size=32 data.load_size=34 recipe.ngf=4 recipe.ndf=4 recipe.global_layers=4 "
+                     "recipe.local_layers=3 recipe.face_id_weight=0 batch_size=1",
+    "pix2pix": "data.size=32 data.load_size=34 recipe.ngf=4 recipe.ndf=4 recipe.num_downs=5 recipe.n_layers=2 "
+               "batch_size=2",
+    "animeganv2": "data.size=32 recipe.lite=true recipe.warmup_steps=1 recipe.vgg_weights=random "
+                  "recipe.features=conv2_2 batch_size=2",
+    "stylegan2": "data.size=16 recipe.style_dim=8 recipe.channel_max=8 recipe.n_mlp=2 recipe.r1_every=2 "
+                 "recipe.path_every=2 batch_size=2",
 }
+FOLDERS = {"photo2cartoon": {"path_a": "photo", "path_b": "style"}, "pix2pix": {"path": "pairs"},
+           "animeganv2": {"photo": "photo", "style": "style", "smooth": "smooth"}, "stylegan2": {"path": "photo"}}
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
 
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory):
-    """Overrides that point every data path at folders of small pictures: portraits where the checkout has them."""
+    """Folders of small pictures, photo, style, smooth and pairs: of portraits where the checkout has them."""
     root = tmp_path_factory.mktemp("data")
     shared = Path(os.environ.get("PPGAN_APPS_SHARED", ROOT.parent / "shared")) / "data" / "portraits" / "female"
     real = sorted(shared.glob("*.jpg"))[:6] if shared.is_dir() else []
@@ -49,20 +44,18 @@ def folders(tmp_path_factory):
         photo = images.resize(images.read_image(real[index]), (48, 48)) if real else \
             images.resize(RANDOM.integers(0, 256, (6, 6, 3), np.uint8), (48, 48))
         flat = (photo // 64) * 64 + 32
-        for name, picture in [("photo", photo), ("style", flat), ("smooth", images.resize(images.resize(flat, (16, 16)), (48, 48))),
-                              ("pairs", np.hstack([photo, flat]))]:
+        smooth = images.resize(images.resize(flat, (16, 16)), (48, 48))
+        pictures = {"photo": photo, "style": flat, "smooth": smooth, "pairs": np.hstack([photo, flat])}
+        for name, picture in pictures.items():
             images.write_image(root / name / f"{index}.png", picture)
-    return {"path": root / "photo", "pairs": root / "pairs", "path_a": root / "photo", "path_b": root / "style",
-            "photo": root / "photo", "style": root / "style", "smooth": root / "smooth"}
+    return root
 
 
 def overrides(name, folders, output, steps):
     family = config.load_run(ROOT / "configs" / f"{name}.yaml").family
-    keys = {"pix2pix": {"path": "pairs"}, "stylegan2": {"path": "path"},
-            "photo2cartoon": {"path_a": "path_a", "path_b": "path_b"},
-            "animeganv2": {"photo": "photo", "style": "style", "smooth": "smooth"}}[family]
-    return [*SMALL[name], *(f"data.{key}={folders[value]}" for key, value in keys.items()), f"output={output}",
-            f"steps={steps}", "log_every=1", "checkpoint_every=1", "keep_checkpoints=9", "preview_every=2"]
+    paths = [f"data.{key}={folders / folder}" for key, folder in FOLDERS[family].items()]
+    return [*SMALL[family].split(), *paths, f"output={output}", f"steps={steps}", "log_every=1", "checkpoint_every=1",
+            "keep_checkpoints=9", "preview_every=2"]
 
 
 def run_of(name, folders, output, steps, *more):
@@ -162,7 +155,7 @@ def test_a_checkpoint_of_another_width_is_refused(folders, whole_run):
     with pytest.raises(WeightsError):
         trainer.train(run, "auto")
     with pytest.raises(WeightsError, match="no checkpoint"):
-        trainer.train(run, str(folders["path"]))
+        trainer.train(run, str(folders))
 
 
 def test_old_checkpoints_are_removed(folders, tmp_path):
@@ -178,9 +171,13 @@ def test_the_delivered_file_says_how_to_rebuild_its_network(whole_run):
     assert metadata["network"]["size"] == 16 and metadata["network"]["channel_max"] == 8
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_names_it(folders, tmp_path):
-    with pytest.raises(Diverged, match=r"The loss \w+ is (nan|inf) at step \d+; the last good checkpoint is .*step_0"):
-        trainer.train(run_of("pix2pix_anime2real", folders, tmp_path, 60, "recipe.lr=1e30"))
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_last_good_checkpoint(folders, whole_run, tmp_path):
+    run = run_of("pix2pix_anime2real", folders, tmp_path, 60, "recipe.lr=1e30")
+    with pytest.raises(Diverged, match=r"The loss \w+ is (nan|inf) at step 1; none is saved yet"):
+        trainer.train(run)
+    good = checkpoints.checkpoint_folder(whole_run("pix2pix_anime2real"), 2)
+    with pytest.raises(Diverged, match=r"The loss \w+ is (nan|inf) at step 3; the last good checkpoint is .*00000002"):
+        trainer.train(run, str(good))
 
 
 @pytest.mark.parametrize("arguments, part", [

@@ -29,6 +29,7 @@ class Config:
     generator: Literal["unet", "photo2cartoon", "animeganv2", "animeganv2_lite"] = "unet"
     ngf: int = 64                       # width of the generator's first layer (unet, photo2cartoon)
     num_downs: int = 8                  # halvings inside the U-Net: 8 takes 256 px down to one pixel
+    norm: Literal["batch", "instance"] = "batch"    # of the U-Net and of D; batch: over the batch at hand, also in use
     ndf: int = 64                       # width of the discriminator's first layer
     n_layers: int = 3                   # 3: each logit sees 70x70 pixels
     lr: float = 2e-4                    # Adam
@@ -49,7 +50,7 @@ class Pix2Pix(Recipe):
         self.G = self._generator(run.data.size)
         self.opt_G = self._adam(self.G)
         if cfg.gan_weight:
-            self.D = NLayerDiscriminator(input_nc=6, ndf=cfg.ndf, n_layers=cfg.n_layers)
+            self.D = NLayerDiscriminator(input_nc=6, ndf=cfg.ndf, n_layers=cfg.n_layers, norm_type=cfg.norm)
             self.opt_D = self._adam(self.D)
 
     def _generator(self, size: int):
@@ -57,7 +58,7 @@ class Pix2Pix(Recipe):
         if cfg.generator == "unet":
             if size % 2**cfg.num_downs:
                 raise ConfigError(f"data.size is {size}, should be a multiple of {2**cfg.num_downs} (2 to num_downs).")
-            return UnetGenerator(num_downs=cfg.num_downs, ngf=cfg.ngf)
+            return UnetGenerator(num_downs=cfg.num_downs, ngf=cfg.ngf, norm_type=cfg.norm)
         if cfg.generator == "photo2cartoon":
             return Photo2CartoonGenerator(ngf=cfg.ngf, img_size=size)
         return AnimeGANv2Generator(lite=cfg.generator == "animeganv2_lite")
@@ -96,4 +97,4 @@ class Pix2Pix(Recipe):
         return {"real_a": batch["real_a"], "fake_b": self._generate(batch["real_a"]), "real_b": batch["real_b"]}
 
     def metadata(self):
-        return {"architecture": self.cfg.generator.removesuffix("_lite")}
+        return {"input": {"size": self.run.data.size}}

@@ -97,7 +97,9 @@ class StyleGAN2(Recipe):
 
     def _train_generator(self, batch_size: int):
         with frozen(self.D):
-            loss = logistic_generator(self.D(self.G.synthesis(self._latents(batch_size, track=True), noise="fresh")))
+            latents = self._latents(batch_size, track=True)
+            fake = self.G.synthesis(latents, noise="fresh", twice_differentiable=False)
+            loss = logistic_generator(self.D(fake))
             update(self.opt_G, loss)
         return {"G": loss.detach()}
 
