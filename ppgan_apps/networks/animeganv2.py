@@ -4,7 +4,7 @@ from __future__ import annotations
 import paddle.nn as nn
 
 from .animegan import AnimeGANDiscriminator
-from .layers import bias_attr, normal_attr
+from .layers import convolution, normal_attr
 
 AnimeGANv2Discriminator = AnimeGANDiscriminator          # both versions train against the same one
 
@@ -39,7 +39,7 @@ class InvertedBlock(nn.Layer):
         wide = expansion * inputs
         self.body = nn.Sequential(
             ConvNormLReLU(inputs, wide, 1),
-            nn.Conv2D(wide, wide, 3, groups=wide, weight_attr=normal_attr(), bias_attr=bias_attr()),
+            convolution(wide, wide, 3, groups=wide, weight_attr=normal_attr()),
             layer_norm(wide), nn.LeakyReLU(0.2),
             nn.Conv2D(wide, outputs, 1, weight_attr=normal_attr(), bias_attr=False), layer_norm(outputs))
 

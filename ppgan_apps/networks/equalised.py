@@ -9,6 +9,8 @@ import math
 import paddle.nn as nn
 import paddle.nn.functional as F
 
+from .layers import add_bias
+
 SLOPE = 0.2                                  # of the leaky ReLU, everywhere in StyleGAN2
 GAIN = math.sqrt(2.0)                        # keeps the variance through that leaky ReLU
 
@@ -62,4 +64,4 @@ class LeakyBias(nn.Layer):
         self.gain = gain
 
     def forward(self, x):
-        return F.leaky_relu(x + (self.bias * self.gain).reshape([1, -1, 1, 1]), SLOPE)
+        return F.leaky_relu(add_bias(x, self.bias * self.gain), SLOPE)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import paddle.nn as nn
 
-from .layers import bias_attr, norm_layer, normal_attr
+from .layers import convolution, norm_layer, normal_attr
 
 
 class NLayerDiscriminator(nn.Layer):
@@ -39,4 +39,4 @@ class NLayerDiscriminator(nn.Layer):
 
 
 def _convolution(inputs: int, outputs: int, stride: int, biased: bool) -> nn.Conv2D:
-    return nn.Conv2D(inputs, outputs, 4, stride, 1, weight_attr=normal_attr(), bias_attr=bias_attr(biased))
+    return convolution(inputs, outputs, 4, stride, 1, weight_attr=normal_attr(), biased=biased)

@@ -11,6 +11,7 @@ import paddle.nn.functional as F
 from .layers import (
     LIN,
     AdaLIN,
+    BiasedConv2D,
     ReflectionPad,
     ResidualBlock,
     class_activation_map,
@@ -70,11 +71,11 @@ class Hourglass(nn.Layer):
         self.HG = nn.Sequential(HourglassBody(channels), PyramidBlock(channels),
                                 nn.Conv2D(channels, channels, 1, bias_attr=False), plain_instance_norm(channels),
                                 nn.ReLU())
-        self.Conv1 = nn.Conv2D(channels, 3, 1)
+        self.Conv1 = BiasedConv2D(channels, 3, 1)
         self.returns_picture = returns_picture
         if not returns_picture:
-            self.Conv2 = nn.Conv2D(channels, channels, 1)
-            self.Conv3 = nn.Conv2D(3, channels, 1)
+            self.Conv2 = BiasedConv2D(channels, channels, 1)
+            self.Conv3 = BiasedConv2D(3, channels, 1)
 
     def forward(self, x):
         features = self.HG(x)

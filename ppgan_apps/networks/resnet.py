@@ -5,7 +5,14 @@ import functools
 
 import paddle.nn as nn
 
-from .layers import ReflectionPad, ResidualBlock, bias_attr, norm_layer, normal_attr
+from .layers import (
+    ReflectionPad,
+    ResidualBlock,
+    convolution,
+    norm_layer,
+    normal_attr,
+    transposed_convolution,
+)
 
 
 class ResnetGenerator(nn.Layer):
@@ -26,17 +33,16 @@ class ResnetGenerator(nn.Layer):
         self.arguments = {"ngf": ngf, "n_blocks": n_blocks, "input_nc": input_nc, "output_nc": output_nc,
                           "norm_type": norm_type, "use_dropout": use_dropout, "padding_type": padding_type}
         norm = functools.partial(norm_layer, norm_type)
-        start = {"weight_attr": normal_attr(), "bias_attr": bias_attr(norm_type == "instance")}
-        layers = [ReflectionPad(3), nn.Conv2D(input_nc, ngf, 7, **start), norm(ngf), nn.ReLU()]
+        start = {"weight_attr": normal_attr(), "biased": norm_type == "instance"}
+        layers = [ReflectionPad(3), convolution(input_nc, ngf, 7, **start), norm(ngf), nn.ReLU()]
         for width in (ngf, 2 * ngf):
-            layers += [nn.Conv2D(width, 2 * width, 3, 2, 1, **start), norm(2 * width), nn.ReLU()]
+            layers += [convolution(width, 2 * width, 3, 2, 1, **start), norm(2 * width), nn.ReLU()]
         layers += [ResidualBlock(4 * ngf, norm, norm_type == "instance", normal_attr(), use_dropout, padding_type)
                    for _ in range(n_blocks)]
         for width in (4 * ngf, 2 * ngf):
-            layers += [nn.Conv2DTranspose(width, width // 2, 3, 2, 1, output_padding=1, **start), norm(width // 2),
-                       nn.ReLU()]
-        layers += [ReflectionPad(3),
-                   nn.Conv2D(ngf, output_nc, 7, weight_attr=normal_attr(), bias_attr=bias_attr()), nn.Tanh()]
+            layers += [transposed_convolution(width, width // 2, 3, 2, 1, output_padding=1, **start),
+                       norm(width // 2), nn.ReLU()]
+        layers += [ReflectionPad(3), convolution(ngf, output_nc, 7, weight_attr=normal_attr()), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x):

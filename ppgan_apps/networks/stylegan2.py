@@ -15,6 +15,7 @@ import paddle.nn as nn
 import paddle.nn.functional as F
 
 from .equalised import GAIN, EqualConv2D, EqualLinear, LeakyBias
+from .layers import add_bias
 from .resampling import (
     binomial_kernel,
     blur,
@@ -102,7 +103,7 @@ class NoiseInjection(nn.Layer):
         self.weight = self.create_parameter([1], default_initializer=nn.initializer.Constant(0.0))
 
     def forward(self, x, noise, gain: float = 1.0):
-        return x + noise * (self.weight * gain)
+        return x + (noise * (self.weight * gain)).expand_as(x)       # adding without `expand` is 25 times slower
 
 
 class ConstantInput(nn.Layer):
@@ -154,7 +155,7 @@ class ToRGB(nn.Layer):
         self.conv = ModulatedConv2D(inputs, 3, 1, style_dim, demodulate=False)
 
     def forward(self, x, w, picture=None):
-        rgb = self.conv(x, w) + self.bias                            # [N, 3, H, W]
+        rgb = add_bias(self.conv(x, w), self.bias)                   # [N, 3, H, W]
         return rgb if picture is None else rgb + self.upsample(picture)
 
 

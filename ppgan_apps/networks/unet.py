@@ -7,7 +7,7 @@ from __future__ import annotations
 import paddle
 import paddle.nn as nn
 
-from .layers import bias_attr, norm_layer, normal_attr
+from .layers import convolution, norm_layer, normal_attr, transposed_convolution
 
 
 class _Level(nn.Layer):
@@ -40,11 +40,11 @@ class _Outermost(nn.Layer):
 
 
 def _halving(inputs: int, outputs: int, biased: bool) -> nn.Conv2D:
-    return nn.Conv2D(inputs, outputs, 4, 2, 1, weight_attr=normal_attr(), bias_attr=bias_attr(biased))
+    return convolution(inputs, outputs, 4, 2, 1, weight_attr=normal_attr(), biased=biased)
 
 
 def _doubling(inputs: int, outputs: int, biased: bool) -> nn.Conv2DTranspose:
-    return nn.Conv2DTranspose(inputs, outputs, 4, 2, 1, weight_attr=normal_attr(), bias_attr=bias_attr(biased))
+    return transposed_convolution(inputs, outputs, 4, 2, 1, weight_attr=normal_attr(), biased=biased)
 
 
 class UnetGenerator(nn.Layer):

@@ -11,6 +11,8 @@ import paddle
 import paddle.nn as nn
 import paddle.nn.functional as F
 
+from .layers import BiasedConv2D
+
 CONVOLUTIONS = {1: 2, 2: 2, 3: 4, 4: 4, 5: 4}            # in each block; max pooling between blocks
 
 # For values in [-1, 1]: (mean, deviation) of red, green and blue, and whether the network wants blue first.
@@ -87,7 +89,7 @@ def _features(names: list[str], width: int, random: np.random.RandomState) -> tu
 
 def _convolution(inputs: int, outputs: int, random: np.random.RandomState) -> nn.Conv2D:
     zero = paddle.ParamAttr(initializer=nn.initializer.Constant(0.0))
-    layer = nn.Conv2D(inputs, outputs, 3, padding=1, weight_attr=zero, bias_attr=zero)
+    layer = BiasedConv2D(inputs, outputs, 3, padding=1, weight_attr=zero, bias_attr=zero)
     weight = random.standard_normal((outputs, inputs, 3, 3)).astype(np.float32)
     layer.weight.set_value(weight * np.float32(np.sqrt(2 / (inputs * 9))))
     return layer
