@@ -53,6 +53,41 @@ def _arrays(state: dict) -> dict[str, np.ndarray]:
     return {name: np.asarray(value.numpy()) for name, value in state.items() if hasattr(value, "numpy")}
 
 
+def _parameter_names(parts: Parts) -> dict[str, str]:
+    """From Paddle's name of a parameter, a counter of the process, to its place: conv2d_3.w_0 -> G.model.0.weight."""
+    return {parameter.name: f"{network_name}.{name}" for network_name, network in parts.networks.items()
+            for name, parameter in network.named_parameters()}
+
+
+def _by_structure(state: dict[str, np.ndarray], parts: Parts) -> dict[str, np.ndarray]:
+    """Optimizer entries under their parameter's place: conv2d_3.w_0_moment1_0 -> G.model.0.weight/moment1_0."""
+    places = _parameter_names(parts)
+    renamed = {}
+    for key, value in state.items():
+        owner = max((name for name in places if key.startswith(name + "_")), key=len)
+        renamed[f"{places[owner]}/{key[len(owner) + 1:]}"] = value
+    return renamed
+
+
+def _load_optimizer(optimizer, state: dict[str, np.ndarray], parts: Parts, source: str) -> None:
+    """Restores an optimizer from entries named by `_by_structure`. Raises WeightsError for entries that do not fit."""
+    import paddle
+    names = {place: name for name, place in _parameter_names(parts).items()}
+    unknown = [key for key in state if key.rpartition("/")[0] not in names]
+    if unknown:
+        raise WeightsError(f"{source} has entries of other networks ({', '.join(unknown[:3])}): "
+                           f"resume with the code and YAML that wrote it.")
+    tensors = {}
+    for key, value in state.items():
+        place, _, kind = key.rpartition("/")
+        tensors[f"{names[place]}_{kind}"] = paddle.to_tensor(value)
+    try:
+        optimizer.set_state_dict(tensors)
+    except (AssertionError, ValueError) as error:              # Paddle's way to say that an entry is missing
+        raise WeightsError(f"{source} does not fit the optimizer ({' '.join(str(error).split())}): "
+                           f"resume with the code and YAML that wrote it.") from error
+
+
 def save_checkpoint(recipe, run: RunConfig, step: int) -> Path:
     """Writes every network, optimizer and tensor of `recipe`, the resolved YAML and meta.json as one folder.
 
@@ -74,7 +109,8 @@ def save_checkpoint(recipe, run: RunConfig, step: int) -> Path:
                 metadata.update(recipe.metadata())
             save_weights(temporary / f"{name}.safetensors", _arrays(network.state_dict()), metadata)
         for name, optimizer in parts.optimizers.items():
-            save_weights(temporary / f"{name}.optimizer.safetensors", _arrays(optimizer.state_dict()), about)
+            state = _by_structure(_arrays(optimizer.state_dict()), parts)
+            save_weights(temporary / f"{name}.optimizer.safetensors", state, about)
         if parts.tensors:
             save_weights(temporary / "state.safetensors", _arrays(parts.tensors), about)
         (temporary / "config.yaml").write_text(yaml.safe_dump(run.to_dict(), sort_keys=False), encoding="utf-8")
@@ -111,8 +147,8 @@ def load_checkpoint(recipe, folder: Path) -> int:
     for name, network in parts.networks.items():
         load_strict(network, read_weights(folder / f"{name}.safetensors"), str(folder / f"{name}.safetensors"))
     for name, optimizer in parts.optimizers.items():
-        state = read_weights(folder / f"{name}.optimizer.safetensors")
-        optimizer.set_state_dict({key: paddle.to_tensor(value) for key, value in state.items()})
+        _load_optimizer(optimizer, read_weights(folder / f"{name}.optimizer.safetensors"), parts,
+                        str(folder / f"{name}.optimizer.safetensors"))
     if parts.tensors:
         state = read_weights(folder / "state.safetensors")
         for name, tensor in parts.tensors.items():
