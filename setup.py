@@ -1,0 +1,66 @@
+"""Builds and installs ppgan_apps: what it needs, what it ships and its command. Tool settings are in pyproject.toml."""
+import re
+import sysconfig
+from importlib import metadata
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+
+EXTRAS = {
+    "video": ["av>=12.0"],
+    "web": ["gradio>=5.0"],
+    "train": ["visualdl>=2.5.3"],
+    # What PaddleSeg's models need besides the base; paddleseg itself goes in with --no-deps (see requirements.txt).
+    "paddleseg": ["six", "scikit-learn"],
+    "test": ["pytest>=7.4"],
+}
+EXTRAS["all"] = sorted({requirement for needed in EXTRAS.values() for requirement in needed})
+
+
+def version() -> str:
+    """The version, read from the package's text: importing it would settle thread counts for the build."""
+    return re.search(r'^__version__ = "(.+)"$', (ROOT / "ppgan_apps" / "__init__.py").read_text(), re.MULTILINE)[1]
+
+
+def other_paddle() -> str | None:
+    """The name of a Paddle build other than the CPU one that the target environment holds, e.g. "paddlepaddle-gpu".
+
+    All builds own the same folder, so the CPU one must not be installed over it. pip builds in isolation, with the
+    environment's packages hidden from import, but its folders are still known to sysconfig.
+    """
+    folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    names = {(found.metadata["Name"] or "").lower().replace("_", "-") for found in metadata.distributions(path=folders)}
+    return next((name for name in sorted(names) if name.startswith("paddlepaddle-")), None)
+
+
+def requirements() -> list[str]:
+    """The lines of requirements.txt, with paddlepaddle standing for whichever build of it is there."""
+    lines = (line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
+    paddle = other_paddle() or "paddlepaddle"
+    return [re.sub(r"^paddlepaddle\b", paddle, line) for line in lines if line]
+
+
+setup(
+    name="ppgan_apps",
+    version=version(),
+    description="Portrait and anime GANs on PaddlePaddle: from a photo to a picture and from a YAML to weights.",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    keywords=["gan", "paddlepaddle", "photo2cartoon", "animegan", "stylegan2", "pix2pix"],
+    classifiers=[
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)),
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    python_requires=">=3.10",
+    packages=find_packages(include=["ppgan_apps", "ppgan_apps.*"]),
+    package_data={"ppgan_apps": ["pretrained/*"]},
+    install_requires=requirements(),
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["ppgan-apps = ppgan_apps.cli:main"]},
+)
