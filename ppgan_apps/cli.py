@@ -5,7 +5,6 @@ import argparse
 import os
 import re
 import sys
-import warnings
 from pathlib import Path
 
 from . import __version__
@@ -57,7 +56,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def guarded(command) -> int:
     """`command()`, with what a user can cause turned into one line on stderr and an exit code."""
-    warnings.filterwarnings("ignore", "No ccache found")       # Paddle's, about a compiler that we do not use
     if hasattr(sys.stdout, "reconfigure"):                     # a file's name may hold bytes that are no characters
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -79,7 +77,7 @@ def guarded(command) -> int:
 def _dispatch(argv: list[str]) -> int:
     if argv[:1] == ["train"]:                                  # its options are the trainer's own
         from .trainer import main as train
-        return train(argv[1:])
+        return train(argv[1:], prog="ppgan-apps train")
     arguments = _parser().parse_args(argv)
     return arguments.command(arguments)
 

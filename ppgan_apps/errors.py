@@ -35,7 +35,7 @@ class MissingExtra(SuiteError):
     """A package that an optional part needs is not installed; names the extra that brings it."""
 
     def __init__(self, package: str, extra: str, purpose: str):
-        super().__init__(f"{purpose} needs the package '{package}': install it with pip install 'ppgan_apps[{extra}]'.")
+        super().__init__(f"{purpose} needs the package '{package}': in the suite's folder, pip install \".[{extra}]\".")
 
 
 class Diverged(SuiteError):

@@ -5,10 +5,13 @@ Measured on two AMD cores with Paddle 3.3.1, AnimeGANv2 at 256 px: threads, the 
 """
 import contextlib
 import ctypes
+import importlib.util
 import io
 import os
+import re
 import sys
 import warnings
+from pathlib import Path
 
 # glibc's mallopt parameters (malloc.h).
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -18,6 +21,7 @@ _TWO_GIB = 2**31 - 1
 def settle() -> None:
     """Sets threads, MKL path, oneDNN and allocator for this process. A value that the user has set is left alone;
     `PPGAN_APPS_TUNE=0` leaves everything as Paddle has it."""
+    _load_first_what_paddle_hides()
     if os.environ.get("PPGAN_APPS_TUNE", "1") == "0":
         return
     threads = str(_usable_cores())
@@ -49,15 +53,52 @@ def _keep_freed_memory() -> None:
     mallopt(_M_TRIM_THRESHOLD, _TWO_GIB)
 
 
-def import_paddle():
-    """The paddle module, imported quietly and in the order that Paddle 2.6 needs.
+def _load_first_what_paddle_hides() -> None:
+    """What must be in the process before Paddle is: a libgomp, and under Paddle 2.6 zlib and numpy.random.
 
-    Paddle 2.6 exports zlib's symbols, so Python's own zlib and numpy's must be loaded before it or they crash. Paddle
-    prints two lines about threads that are wrong for us, and warns about a compiler cache that we do not use.
+    Paddle 2.6 exports zlib's symbols, so Python's own zlib and numpy's must be loaded before it or they crash.
     """
-    import zlib  # noqa: F401
+    found = importlib.util.find_spec("paddle")
+    if found is None or not found.submodule_search_locations:
+        return
+    folder = Path(found.submodule_search_locations[0])
+    version = folder / "version" / "__init__.py"
+    if version.is_file() and re.search(r"^full_version\s*=\s*'2\.", version.read_text(), re.MULTILINE):
+        import zlib  # noqa: F401
 
-    import numpy.random  # noqa: F401
+        import numpy.random  # noqa: F401
+    if sys.platform.startswith("linux"):
+        _provide_libgomp(folder / "libs")
+
+
+def _provide_libgomp(libraries: Path) -> None:
+    """Lets Paddle load where the system has no libgomp.so.1, as on a bare Debian or Ubuntu.
+
+    Paddle's oneDNN asks for that name, and Paddle's own libiomp5.so has all its symbols. So oneDNN is loaded once from a
+    folder of links in which libiomp5.so stands under that name too; the loader then knows both by their names.
+    """
+    try:
+        ctypes.CDLL("libgomp.so.1")
+        return
+    except OSError:
+        pass
+    import tempfile
+    with tempfile.TemporaryDirectory() as folder:
+        for library in libraries.glob("*.so*"):
+            Path(folder, library.name).symlink_to(library)
+        if not Path(folder, "libgomp.so.1").exists():
+            Path(folder, "libgomp.so.1").symlink_to(libraries / "libiomp5.so")
+        try:
+            ctypes.CDLL(str(Path(folder, "libdnnl.so.3")), mode=ctypes.RTLD_GLOBAL)
+        except OSError:
+            return                                             # `import paddle` then says what is missing
+
+
+def import_paddle():
+    """The paddle module, imported quietly.
+
+    Paddle prints two lines about threads that are wrong for us, and warns about a compiler cache that we do not use.
+    """
     if "paddle" not in sys.modules:
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.filterwarnings("ignore", message="No ccache found")

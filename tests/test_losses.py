@@ -69,3 +69,9 @@ def test_colour_is_zero_for_equal_pictures_and_luma_for_greys():
 def test_total_variation_of_a_ramp_is_its_slope():
     ramp = np.tile(np.arange(5.0) * 0.25, (1, 3, 4, 1))
     assert float(perceptual.total_variation(tensor(ramp))) == pytest.approx(0.25)
+
+
+def test_gradient_difference_sees_slopes_and_not_brightness():
+    ramp = np.tile(np.arange(5.0) * 0.25, (1, 3, 4, 1))
+    assert float(perceptual.gradient_difference(tensor(ramp), tensor(ramp + 7))) == pytest.approx(0)
+    assert float(perceptual.gradient_difference(tensor(ramp), tensor(3 * ramp))) == pytest.approx(0.5)

@@ -18,6 +18,7 @@ from ..networks.animeganv2 import AnimeGANv2Generator
 from ..networks.patchgan import NLayerDiscriminator
 from ..networks.photo2cartoon import Photo2CartoonGenerator
 from ..networks.unet import UnetGenerator
+from ..perceptual import gradient_difference
 from ..steps import frozen, linear_decay, update
 from .base import Recipe
 
@@ -36,7 +37,8 @@ class Config:
     beta1: float = 0.5
     decay_start: float = 0.5            # fraction of the steps after which the rate falls to 0 in a straight line
     l1_weight: float = 100.0            # lambda, eq. 4
-    gan_weight: float = 1.0             # 0 trains with L1 alone
+    gan_weight: float = 1.0             # 0 trains without a discriminator
+    edge_weight: float = 0.0            # L1 of the pictures' slopes, for crisp lines; not in the paper
 
 
 class Pix2Pix(Recipe):
@@ -72,14 +74,17 @@ class Pix2Pix(Recipe):
         self.opt_G.set_lr(rate)
         fake_b = self._generate(real_a)
         l1 = F.l1_loss(fake_b, real_b)
+        distance = cfg.l1_weight * l1
+        if cfg.edge_weight:
+            distance = distance + cfg.edge_weight * gradient_difference(fake_b, real_b)
         if not cfg.gan_weight:
-            update(self.opt_G, cfg.l1_weight * l1)
+            update(self.opt_G, distance)
             return {"l1": l1.detach()}
         self.opt_D.set_lr(rate)
         loss_d = self._train_discriminator(real_a, real_b, fake_b.detach())
         with frozen(self.D):
             adversarial = logistic_generator(self.D(paddle.concat([real_a, fake_b], 1)))     # eq. 1, G's part
-            update(self.opt_G, cfg.gan_weight * adversarial + cfg.l1_weight * l1)            # eq. 4
+            update(self.opt_G, cfg.gan_weight * adversarial + distance)                      # eq. 4
         return {"D": loss_d, "G": adversarial.detach(), "l1": l1.detach()}
 
     def _train_discriminator(self, real_a, real_b, fake_b):

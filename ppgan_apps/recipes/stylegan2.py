@@ -31,6 +31,7 @@ class Config:
     path_every: int = 4                 # steps between path-length updates of G
     path_batch_shrink: int = 2          # the path-length update uses this fraction of the batch, for memory
     path_decay: float = 0.01            # of the running mean of the path length, a in eq. 4
+    noise: bool = True                  # false: no noise inputs, for drawn pictures without texture
     mixing: float = 0.9                 # probability of style mixing in a training sample
     ema_half_life_images: float = 10_000.0   # of the averaged generator
     w_decay: float = 0.995              # of the running mean of w, towards which truncation pulls
@@ -53,6 +54,8 @@ class StyleGAN2(Recipe):
             raise ConfigError(f"data.size is {size}, should be a power of two from 8 on.")
         shape = {"channel_multiplier": cfg.channel_multiplier, "channel_max": cfg.channel_max}
         self.G = StyleGAN2Generator(size, cfg.style_dim, cfg.n_mlp, **shape)
+        if not cfg.noise:
+            self._fix_noise_strengths()
         self.G_ema = StyleGAN2Generator(size, cfg.style_dim, cfg.n_mlp, **shape)
         self.G_ema.set_state_dict(self.G.state_dict())
         self.G_ema.eval()
@@ -61,6 +64,12 @@ class StyleGAN2(Recipe):
         self.opt_D = self._adam(self.D, cfg.r1_every if cfg.r1_weight else 0)
         self.path_mean = paddle.zeros([1])
         self.w_mean = paddle.zeros([cfg.style_dim])
+
+    def _fix_noise_strengths(self) -> None:
+        """Keeps the strengths of the noise inputs at 0, where they start."""
+        for name, parameter in self.G.named_parameters():
+            if name.endswith("noise.weight"):
+                parameter.stop_gradient = True
 
     def _adam(self, network, every: int):
         """Adam whose rates make up for the regularisation steps between the main ones (appendix B)."""
