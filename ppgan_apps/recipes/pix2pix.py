@@ -38,6 +38,8 @@ class Config:
     decay_start: float = 0.5            # fraction of the steps after which the rate falls to 0 in a straight line
     l1_weight: float = 100.0            # lambda, eq. 4
     gan_weight: float = 1.0             # 0 trains without a discriminator
+    warmup_steps: int = 0               # first steps without the discriminator, at a rate of their own
+    warmup_lr: float = 2e-3
     edge_weight: float = 0.0            # L1 of the pictures' slopes, for crisp lines; not in the paper
 
 
@@ -70,14 +72,15 @@ class Pix2Pix(Recipe):
 
     def train_step(self, batch, step):
         cfg, real_a, real_b = self.cfg, batch["real_a"], batch["real_b"]
-        rate = linear_decay(cfg.lr, step, self.run.steps, cfg.decay_start)
+        warming_up = step < cfg.warmup_steps
+        rate = cfg.warmup_lr if warming_up else linear_decay(cfg.lr, step, self.run.steps, cfg.decay_start)
         self.opt_G.set_lr(rate)
         fake_b = self._generate(real_a)
         l1 = F.l1_loss(fake_b, real_b)
         distance = cfg.l1_weight * l1
         if cfg.edge_weight:
             distance = distance + cfg.edge_weight * gradient_difference(fake_b, real_b)
-        if not cfg.gan_weight:
+        if warming_up or not cfg.gan_weight:
             update(self.opt_G, distance)
             return {"l1": l1.detach()}
         self.opt_D.set_lr(rate)
