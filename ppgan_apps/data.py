@@ -6,7 +6,12 @@ so a checkpoint needs no random state.
 """
 from __future__ import annotations
 
+import csv
+import gzip
+import json
 import logging
+import struct
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +22,7 @@ from typing import Literal
 import numpy as np
 
 from . import images
+from .downloads import offline
 from .errors import ConfigError, DataError, ImageError
 
 log = logging.getLogger("ppgan_apps")
@@ -154,19 +160,80 @@ class StyleImages(Dataset):
         return len(self.photos)
 
     def sample(self, index, random):
+        photo, style, smooth = self._draw(index, random)
+        return {"photo": images.to_array(photo)[0], "anime": images.to_array(self._balanced(style))[0],
+                "anime_grey": images.to_array(grey(style))[0], "smooth_grey": images.to_array(grey(smooth))[0]}
+
+    def _draw(self, index, random) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(a photo, a picture of the style, a smoothed one), uint8 [size, size, 3]."""
         style_index = int(random.integers(len(self.styles)))
         smooth_index = int(random.integers(len(self.smooths)))
-        photo = self._augment(read_or_neighbour(self.photos, index), random)
-        style = self._augment(read_or_neighbour(self.styles, style_index), random)
-        smooth = self._augment(read_or_neighbour(self.smooths, smooth_index), random)
-        balanced = np.clip(style.astype(np.float32) + self.shift, 0, 255)
-        return {"photo": images.to_array(photo)[0], "anime": images.to_array(balanced)[0],
-                "anime_grey": images.to_array(grey(style))[0], "smooth_grey": images.to_array(grey(smooth))[0]}
+        return (self._augment(read_or_neighbour(self.photos, index), random),
+                self._augment(read_or_neighbour(self.styles, style_index), random),
+                self._augment(read_or_neighbour(self.smooths, smooth_index), random))
+
+    def _balanced(self, image: np.ndarray) -> np.ndarray:
+        return np.clip(image.astype(np.float32) + self.shift, 0, 255)
 
     def _augment(self, image, random):
         image = shorter_side(image, self.size)
         window = crop_window(image.shape[1], image.shape[0], self.size, random)
         return _flip(image[window], self.flip and random.random() < 0.5)
+
+
+@dataclass
+class CartoonImages(StyleImages):
+    """Photos, cartoons and their edge-smoothed copies, all in colour (CartoonGAN)."""
+
+    balance_colour: bool = False        # takes the cartoons' colour cast off
+
+    def sample(self, index, random):
+        photo, cartoon, smooth = self._draw(index, random)
+        return {"photo": images.to_array(photo)[0], "cartoon": images.to_array(self._balanced(cartoon))[0],
+                "smooth": images.to_array(self._balanced(smooth))[0]}
+
+
+@dataclass
+class LabelledImages(Dataset):
+    """Pictures with a label each, from a folder of pictures or from MNIST's IDX files."""
+
+    path: str                           # folder of pictures, or of MNIST's IDX files; "paddle": Paddle's copy of MNIST
+    size: int = 64                      # pixels on a side
+    channels: Literal[1, 3] = 3         # 1: grey
+    flip: bool = False                  # mirrors half of the samples; not for digits
+    label: str = ""                     # column of attributes.jsonl or .csv; empty: the sub-folders are the labels
+
+    classes = ()                        # names of the labels, sorted; known once opened
+
+    def open(self):
+        folder = paddle_mnist() if self.path == "paddle" else Path(self.path)
+        digits = find_mnist(folder)
+        if digits:
+            self.pictures, names = read_mnist(*digits)
+        else:
+            self.files = list_folder(folder)
+            self.pictures, names = None, label_names(self.files, folder, self.label)
+        self.classes, self.labels = _numbered(names)
+        self.alike = [np.flatnonzero(self.labels == number) for number in range(len(self.classes))]
+        return self
+
+    def __len__(self):
+        return len(self.labels)
+
+    def sample(self, index, random):
+        image = square(self._read(index), self.size)
+        image = _flip(image, self.flip and random.random() < 0.5)
+        if self.channels == 1:
+            image = grey(image)[..., :1]
+        return {"real": images.to_array(image)[0], "label": self.labels[index]}
+
+    def _read(self, index: int) -> np.ndarray:
+        """The picture at `index`, uint8 RGB; in place of a bad file another one with the same label."""
+        if self.pictures is not None:
+            return np.repeat(self.pictures[index][..., None], 3, axis=-1)
+        alike = self.alike[self.labels[index]]
+        place = int(np.searchsorted(alike, index))
+        return read_or_neighbour([self.files[other] for other in np.roll(alike, -place)[:_TRIES]], 0)
 
 
 def list_folder(path: str | Path) -> list[Path]:
@@ -276,3 +343,100 @@ def batches(dataset: Dataset, seed: int, first_step: int, last_step: int, batch_
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def label_names(files: list[Path], folder: Path, column: str) -> list[str]:
+    """The label of each file: its entry in `column` of attributes.jsonl or .csv, or the sub-folder it lies in.
+
+    Without a column and without sub-folders every label is "". Raises DataError for a missing file, column or entry.
+    """
+    if not column:
+        return [file.relative_to(folder).parts[0] if file.parent != folder else "" for file in files]
+    table, rows = _attributes(folder)
+    names = []
+    for file in files:
+        row = rows.get(file.relative_to(folder).as_posix())
+        if row is None or row.get(column) in (None, ""):
+            known = sorted({key for entry in rows.values() for key in entry} - {"file"})
+            what = f"row for {file.relative_to(folder)}" if row is None else f"'{column}' for {file.name}"
+            raise DataError(f"{table} has no {what} (its columns: {', '.join(map(str, known))}): "
+                            f"add it, or change data.label.")
+        names.append(str(row[column]))
+    return names
+
+
+def _attributes(folder: Path) -> tuple[Path, dict[str, dict]]:
+    """(the table of a folder's attributes, its rows by file). Raises DataError when there is none or it is damaged."""
+    lines, table = folder / "attributes.jsonl", folder / "attributes.csv"
+    path = lines if lines.is_file() else table
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if path is lines:
+                rows = [json.loads(line) for line in file if line.strip()]
+            else:
+                rows = list(csv.DictReader(file))
+        return path, {row["file"]: row for row in rows}
+    except FileNotFoundError:
+        raise DataError(f"{folder} has no attributes.jsonl or attributes.csv: write one with a column 'file', "
+                        f"or leave data.label empty and sort the pictures into sub-folders.") from None
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise DataError(f"{path} is not a table with a column 'file' ({error}): correct it.") from error
+
+
+def _numbered(names) -> tuple[tuple[str, ...], np.ndarray]:
+    """(the sorted names, the number of each entry's name as int64 [N])."""
+    known, numbers = np.unique(np.asarray(names), return_inverse=True)
+    return tuple(str(name) for name in known), numbers.reshape(-1).astype(np.int64)
+
+
+def find_mnist(folder: str | Path) -> tuple[Path, Path] | None:
+    """The training pictures and labels of MNIST, or of its relatives, in a folder; None when they are not there."""
+    found = []
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
+        variants = (name, f"{name}.gz", name.replace("-idx", ".idx"))
+        found.append(next((Path(folder) / entry for entry in variants if (Path(folder) / entry).is_file()), None))
+    return tuple(found) if all(found) else None
+
+
+def read_mnist(pictures: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Two IDX files as uint8 [N, H, W] and [N]. Raises DataError when they are damaged or do not belong together."""
+    grids, numbers = read_idx(pictures), read_idx(labels)
+    if grids.ndim != 3 or numbers.shape != grids.shape[:1] or not len(numbers):
+        raise DataError(f"{pictures} and {labels} do not belong together (shapes {list(grids.shape)} and "
+                        f"{list(numbers.shape)}): fetch both again.")
+    return grids, numbers
+
+
+def read_idx(path: str | Path) -> np.ndarray:
+    """A uint8 array in MNIST's IDX format, packed with gzip or not. Raises DataError when it is damaged."""
+    try:
+        content = Path(path).read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+        zero, kind, dimensions = struct.unpack_from(">HBB", content)
+        shape = struct.unpack_from(f">{dimensions}I", content, 4)
+        if (zero, kind) != (0, 8):                             # 8: unsigned bytes
+            raise ValueError("it does not begin as one")
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
+        raise DataError(f"{path} is not a whole IDX file of bytes ({error}): fetch it again.") from error
+
+
+def paddle_mnist() -> Path:
+    """The folder in which Paddle keeps its copy of MNIST, which its own loader downloads (11 MB) when it is not there.
+
+    Raises DataError when the download is forbidden by PPGAN_APPS_OFFLINE or fails.
+    """
+    folder = Path("~/.cache/paddle/dataset/mnist").expanduser()
+    if find_mnist(folder):
+        return folder
+    if offline():
+        raise DataError(f"{folder} has no MNIST and PPGAN_APPS_OFFLINE forbids the network: put its IDX files into a "
+                        f"folder and set data.path to it.")
+    log.warning("Paddle's loader downloads MNIST to %s.", folder)
+    from paddle.vision.datasets import MNIST
+    try:
+        return Path(MNIST(mode="train", backend="cv2").image_path).parent
+    except Exception as error:                                 # Paddle raises bare exceptions of many kinds here
+        raise DataError(f"Paddle's loader could not fetch MNIST ({' '.join(str(error).split())}): put its IDX files "
+                        f"into a folder and set data.path to it.") from error

@@ -58,3 +58,41 @@ def path_lengths(images, latents, noise):
     scale = (images.shape[2] * images.shape[3]) ** -0.5
     gradient = paddle.grad((images * noise * scale).sum(), latents, create_graph=True)[0]   # [N, n_latent, D]
     return (gradient ** 2).sum(2).mean(1).sqrt()
+
+
+def softmax_discriminator(real_logits, fake_logits):
+    """Cross-entropy of softmax over two logits (generated, real) of each picture, [N, 2].
+
+    It equals `logistic_discriminator` of their difference: a softmax over two is a sigmoid of one.
+    """
+    return _two_way(real_logits, 1) + _two_way(fake_logits, 0)
+
+
+def softmax_generator(fake_logits):
+    """-log softmax(D(G(z)))[real] over two logits (generated, real), [N, 2]."""
+    return _two_way(fake_logits, 1)
+
+
+def _two_way(logits, label: int):
+    return F.cross_entropy(logits, paddle.full([len(logits), 1], label, dtype="int64"))
+
+
+def wasserstein_discriminator(real_logits, fake_logits):
+    """E[f(G(z))] - E[f(x)], minus the critic's estimate of the distance: Arjovsky 2017, eq. 3, as a minimisation."""
+    return fake_logits.mean() - real_logits.mean()
+
+
+def wasserstein_generator(fake_logits):
+    """-E[f(G(z))]: Arjovsky 2017, algorithm 1, line 10."""
+    return -fake_logits.mean()
+
+
+def gradient_penalty(points, logits):
+    """(|grad_x f(x)| - 1)^2 of each point, from both sides: Gulrajani 2017, eq. 3, without the factor lambda.
+
+    `points` [N, C, H, W], between real and generated pictures, must have been fed to the critic with stop_gradient
+    False; `logits` [N, 1]. The norm of a sample is over all of C, H and W. The result can be differentiated again.
+    """
+    gradient = paddle.grad(logits.sum(), points, create_graph=True)[0]          # [N, C, H, W]
+    squared = (gradient ** 2).sum([1, 2, 3])
+    return (((squared + 1e-12).sqrt() - 1) ** 2).mean()        # a critic without slope must not give a root of zero

@@ -74,8 +74,8 @@ def _load_first_what_paddle_hides() -> None:
 def _provide_libgomp(libraries: Path) -> None:
     """Lets Paddle load where the system has no libgomp.so.1, as on a bare Debian or Ubuntu.
 
-    Paddle's oneDNN asks for that name, and Paddle's own libiomp5.so has all its symbols. So oneDNN is loaded once from a
-    folder of links in which libiomp5.so stands under that name too; the loader then knows both by their names.
+    Paddle's oneDNN asks for that name, and Paddle's own libiomp5.so has all its symbols. So oneDNN is loaded once from
+    a folder of links in which libiomp5.so stands under that name too; the loader then knows both by their names.
     """
     try:
         ctypes.CDLL("libgomp.so.1")

@@ -157,6 +157,14 @@ _RECORDS = (
         input=ImageSpec(size=224, **IMAGENET),
     ),
     Pretrained(
+        name="mobilenetv2",
+        url="https://paddle-hapi.bj.bcebos.com/models/mobilenet_v2_x1.0.pdparams",
+        licence="Apache-2.0 code (PaddlePaddle); the pictures are from ImageNet: take it as for research",
+        source="Paddle, MobileNetV2 (Sandler et al. 2018) trained on ImageNet",
+        optional=("classifier.", "features."),
+        input=ImageSpec(size=224, **IMAGENET),
+    ),
+    Pretrained(
         name="faces/mobilefacenet",
         url="https://www.dropbox.com/s/akktsgxp0n8cwn2/model_mobilefacenet.pth?dl=1",
         licence="MIT code (TreB1eN/InsightFace_Pytorch); weights trained on MS-Celeb-1M faces: non-commercial research",

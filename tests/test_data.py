@@ -1,4 +1,6 @@
 """Folders as samples: order, augmentation, bad files, shares of several processes."""
+import gzip
+
 import numpy as np
 import pytest
 
@@ -92,3 +94,79 @@ def test_the_colour_cast_of_a_style_is_measured_and_taken_off(tmp_path):
 def test_pictures_of_any_shape_become_squares():
     for height, width in ((5, 40), (40, 5), (16, 16)):
         assert data.square(np.zeros((height, width, 3), np.uint8), 16).shape == (16, 16, 3)
+
+
+def idx(values):
+    values = np.asarray(values, np.uint8)
+    return bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">u4").tobytes() + values.tobytes()
+
+
+@pytest.mark.parametrize("suffix, pack", [("", bytes), (".gz", gzip.compress)])
+def test_mnist_files_are_read_packed_or_not(tmp_path, suffix, pack):
+    digits = RANDOM.integers(0, 256, (5, 28, 28), np.uint8)
+    (tmp_path / f"train-images-idx3-ubyte{suffix}").write_bytes(pack(idx(digits)))
+    (tmp_path / f"train-labels-idx1-ubyte{suffix}").write_bytes(pack(idx([7, 2, 1, 0, 2])))
+    dataset = data.LabelledImages(str(tmp_path), size=28, channels=1).open()
+    assert len(dataset) == 5 and dataset.classes == ("0", "1", "2", "7")
+    sample = dataset.sample(1, np.random.default_rng(0))
+    assert sample["real"].shape == (1, 28, 28) and sample["label"] == 2
+    np.testing.assert_array_equal(np.rint((sample["real"][0] + 1) * 127.5), digits[1])
+    batch = data.make_batch(data.LabelledImages(str(tmp_path), size=32, channels=3).open(), 0, 0, 4)
+    assert batch["real"].shape == (4, 3, 32, 32) and batch["label"].shape == (4,) and batch["label"].dtype == np.int64
+
+
+def test_damaged_mnist_files_are_named(tmp_path):
+    pictures, labels = tmp_path / "train-images-idx3-ubyte", tmp_path / "train-labels-idx1-ubyte"
+    whole = idx(np.zeros((3, 28, 28)))
+    labels.write_bytes(idx([1, 2, 3]))
+    for content in (whole[:-1], b"", b"\x1f\x8bno", b"\x00\x00\x0d\x03" + whole[4:]):
+        pictures.write_bytes(content)
+        with pytest.raises(DataError, match="train-images-idx3-ubyte is not a whole IDX file"):
+            data.LabelledImages(str(tmp_path)).open()
+    pictures.write_bytes(idx(np.zeros((2, 28, 28))))
+    with pytest.raises(DataError, match="do not belong together"):
+        data.LabelledImages(str(tmp_path)).open()
+
+
+def test_paddles_copy_of_mnist_is_used_when_it_is_there_and_never_fetched_in_secret(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(DataError, match="PPGAN_APPS_OFFLINE forbids"):
+        data.LabelledImages("paddle").open()
+    folder = tmp_path / ".cache" / "paddle" / "dataset" / "mnist"
+    folder.mkdir(parents=True)
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(np.zeros((2, 28, 28)))))
+    (folder / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx([4, 9])))
+    assert data.LabelledImages("paddle").open().classes == ("4", "9")
+
+
+def test_labels_are_a_column_of_the_attributes(folder):
+    rows = [f'{{"file": "{index}.png", "hair": "{"ab"[index % 2]}"}}\n' for index in range(6)]
+    (folder / "attributes.jsonl").write_text("".join(rows))
+    dataset = data.LabelledImages(str(folder), size=8, label="hair").open()
+    assert dataset.classes == ("a", "b") and dataset.labels.tolist() == [0, 1, 0, 1, 0, 1]
+    (folder / "attributes.jsonl").unlink()
+    (folder / "attributes.csv").write_text("file,age\n" + "".join(f"{index}.png,{30 + index}\n" for index in range(6)))
+    assert data.LabelledImages(str(folder), label="age").open().classes == ("30", "31", "32", "33", "34", "35")
+    with pytest.raises(DataError, match=r"attributes.csv has no 'hair' for 0.png \(its columns: age\)"):
+        data.LabelledImages(str(folder), label="hair").open()
+    (folder / "attributes.csv").write_text("file,age\n0.png,3\n")
+    with pytest.raises(DataError, match="no row for 1.png"):
+        data.LabelledImages(str(folder), label="age").open()
+    (folder / "attributes.csv").write_text("name,age\n0.png,3\n")
+    with pytest.raises(DataError, match="not a table with a column 'file'"):
+        data.LabelledImages(str(folder), label="age").open()
+    (folder / "attributes.csv").unlink()
+    with pytest.raises(DataError, match="no attributes.jsonl or attributes.csv"):
+        data.LabelledImages(str(folder), label="age").open()
+
+
+def test_sub_folders_are_labels_and_a_bad_picture_is_replaced_by_one_of_its_own(tmp_path):
+    for name, value in (("cat", 0), ("dog", 255)):
+        for index in range(3):
+            images.write_image(tmp_path / name / f"{index}.png", np.full((9, 9, 3), value, np.uint8))
+    dataset = data.LabelledImages(str(tmp_path), size=8).open()
+    assert dataset.classes == ("cat", "dog")
+    (tmp_path / "cat" / "2.png").write_text("no picture")
+    sample = dataset.sample(2, np.random.default_rng(0))       # the next file is a dog
+    assert sample["label"] == 0 and sample["real"].max() == -1
+    assert data.LabelledImages(str(tmp_path / "dog"), size=8).open().classes == ("",)

@@ -75,3 +75,50 @@ def test_gradient_difference_sees_slopes_and_not_brightness():
     ramp = np.tile(np.arange(5.0) * 0.25, (1, 3, 4, 1))
     assert float(perceptual.gradient_difference(tensor(ramp), tensor(ramp + 7))) == pytest.approx(0)
     assert float(perceptual.gradient_difference(tensor(ramp), tensor(3 * ramp))) == pytest.approx(0.5)
+
+
+def test_a_softmax_over_two_is_a_sigmoid_of_their_difference():
+    real, fake = RANDOM.normal(size=(5, 2)), RANDOM.normal(size=(5, 2))
+
+    def probability(logits):
+        return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    expected = -np.log(probability(real)[:, 1]).mean() - np.log(probability(fake)[:, 0]).mean()
+    assert float(losses.softmax_discriminator(tensor(real), tensor(fake))) == pytest.approx(expected)
+    assert float(losses.softmax_generator(tensor(fake))) == pytest.approx(-np.log(probability(fake)[:, 1]).mean())
+    single = [tensor(logits[:, 1:] - logits[:, :1]) for logits in (real, fake)]
+    assert float(losses.logistic_discriminator(*single)) == pytest.approx(expected)
+
+
+def test_wasserstein_losses_are_differences_of_means():
+    real, fake = RANDOM.normal(size=(5, 1)), RANDOM.normal(size=(7, 1))
+    assert float(losses.wasserstein_discriminator(tensor(real), tensor(fake))) == \
+        pytest.approx(fake.mean() - real.mean())
+    assert float(losses.wasserstein_generator(tensor(fake))) == pytest.approx(-fake.mean())
+
+
+@pytest.mark.parametrize("norm", [0.25, 3.0])                  # below and above 1: the penalty is two-sided
+def test_gradient_penalty_of_a_linear_critic_is_that_of_its_norm(norm):
+    direction = RANDOM.normal(size=(3 * 4 * 5, 1))
+    weights = tensor(direction * norm / np.linalg.norm(direction), stop_gradient=False)
+    points = tensor(RANDOM.normal(size=(2, 3, 4, 5)), stop_gradient=False)
+    penalty = losses.gradient_penalty(points, paddle.matmul(points.reshape([2, -1]), weights))
+    assert float(penalty) == pytest.approx((norm - 1) ** 2)
+    penalty.backward()                                         # d(|w| - 1)^2 / dw = 2 (|w| - 1) w / |w|
+    np.testing.assert_allclose(weights.grad.numpy(), 2 * (norm - 1) * weights.numpy() / norm, rtol=1e-9)
+
+
+def test_gradient_penalty_takes_the_norm_of_each_sample():
+    scales = np.array([0.5, 2.0, 4.0])
+    points = tensor(RANDOM.normal(size=(3, 2, 3, 3)), stop_gradient=False)
+    logits = (points * tensor(scales.reshape(3, 1, 1, 1))).sum([1, 2, 3]).unsqueeze(1)
+    expected = ((scales * np.sqrt(18) - 1) ** 2).mean()
+    assert float(losses.gradient_penalty(points, logits)) == pytest.approx(expected)
+
+
+def test_gradient_penalty_of_a_flat_critic_is_one_and_has_a_gradient():
+    weights = paddle.zeros([12, 1])
+    weights.stop_gradient = False
+    points = tensor(RANDOM.normal(size=(2, 3, 2, 2)).astype("float32"), stop_gradient=False)
+    penalty = losses.gradient_penalty(points, paddle.matmul(points.reshape([2, -1]), weights))
+    penalty.backward()
+    assert float(penalty) == pytest.approx(1, abs=1e-5) and np.isfinite(weights.grad.numpy()).all()

@@ -18,19 +18,40 @@ from ppgan_apps.weights import read_metadata, read_weights
 ROOT = Path(__file__).parent.parent
 RANDOM = np.random.default_rng(0)
 
-# The smallest run of each family that still goes through every term of its loss, and where its data stands.
+# The smallest run of each family that still goes through every term of its loss, and where its data stands. A YAML
+# whose data or network differ from its family's others is named itself.
+_DCGAN = "data.size=16 recipe.width=4 recipe.latent_dim=8 batch_size=2"
 SMALL = {
+    "gan": "recipe.g_width=8 recipe.d_width=4 batch_size=2",
+    "dcgan": _DCGAN,
+    "dcgan_avatars": "recipe.width=2 batch_size=2",
+    "lsgan": _DCGAN,
+    "wgan": _DCGAN + " recipe.critic_steps=2",
+    "wgan_gp": _DCGAN + " recipe.critic_steps=2",
+    "cgan": _DCGAN,
     "photo2cartoon": "data.size=32 data.load_size=34 recipe.ngf=4 recipe.ndf=4 recipe.global_layers=4 "
                      "recipe.local_layers=3 recipe.face_id_weight=0 batch_size=1",
     "pix2pix": "data.size=32 data.load_size=34 recipe.ngf=4 recipe.ndf=4 recipe.num_downs=5 recipe.n_layers=2 "
                "batch_size=2",
     "animeganv2": "data.size=32 recipe.lite=true recipe.warmup_steps=1 recipe.vgg_weights=random "
                   "recipe.features=conv2_2 batch_size=2",
+    "animegan": "data.size=32 recipe.channel=4 recipe.n_blocks=1 recipe.warmup_steps=1 recipe.frozen_weights=random "
+                "recipe.features=conv2_2 recipe.discriminator_dropout=0.5 batch_size=2",
+    "cartoongan": "data.size=32 recipe.ngf=4 recipe.ndf=4 recipe.n_blocks=1 recipe.warmup_steps=1 "
+                  "recipe.vgg_weights=random recipe.features=conv2_2 batch_size=2",
+    "cyclegan": "data.size=32 data.load_size=34 recipe.ngf=4 recipe.n_blocks=1 recipe.ndf=4 recipe.n_layers=2 "
+                "recipe.pool_size=2 batch_size=1",
+    "ugatit": "data.size=32 data.load_size=34 recipe.ngf=4 recipe.n_blocks=1 recipe.ndf=4 recipe.global_layers=4 "
+              "recipe.local_layers=3 batch_size=1",
     "stylegan2": "data.size=16 recipe.style_dim=8 recipe.channel_max=8 recipe.n_mlp=2 recipe.r1_every=2 "
                  "recipe.path_every=2 batch_size=2",
 }
 FOLDERS = {"photo2cartoon": {"path_a": "photo", "path_b": "style"}, "pix2pix": {"path": "pairs"},
-           "animeganv2": {"photo": "photo", "style": "style", "smooth": "smooth"}, "stylegan2": {"path": "photo"}}
+           "animeganv2": {"photo": "photo", "style": "style", "smooth": "smooth"}, "stylegan2": {"path": "photo"},
+           **dict.fromkeys(["cyclegan", "ugatit"], {"path_a": "photo", "path_b": "style"}),
+           **dict.fromkeys(["animegan", "cartoongan"], {"photo": "photo", "style": "style", "smooth": "smooth"}),
+           **dict.fromkeys(["gan", "dcgan", "lsgan", "wgan", "cgan"], {"path": "mnist"}),
+           **dict.fromkeys(["dcgan_avatars", "wgan_gp", "cgan_avatars"], {"path": "photo"})}
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
 
 
@@ -48,14 +69,26 @@ def folders(tmp_path_factory):
         pictures = {"photo": photo, "style": flat, "smooth": smooth, "pairs": np.hstack([photo, flat])}
         for name, picture in pictures.items():
             images.write_image(root / name / f"{index}.png", picture)
+    rows = [{"file": f"{index}.png", "hair": ("long", "short")[index % 2]} for index in range(6)]
+    (root / "photo" / "attributes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_mnist(root / "mnist", np.random.default_rng(1).integers(0, 256, (6, 28, 28)), [0, 1, 2, 0, 1, 2])
     return root
+
+
+def write_mnist(folder, pictures, labels):
+    """Two files in MNIST's format."""
+    folder.mkdir()
+    for name, values in (("train-images-idx3-ubyte", pictures), ("train-labels-idx1-ubyte", labels)):
+        values = np.asarray(values, np.uint8)
+        header = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">u4").tobytes()
+        (folder / name).write_bytes(header + values.tobytes())
 
 
 def overrides(name, folders, output, steps):
     family = config.load_run(ROOT / "configs" / f"{name}.yaml").family
-    paths = [f"data.{key}={folders / folder}" for key, folder in FOLDERS[family].items()]
-    return [*SMALL[family].split(), *paths, f"output={output}", f"steps={steps}", "log_every=1", "checkpoint_every=1",
-            "keep_checkpoints=9", "preview_every=2"]
+    paths = [f"data.{key}={folders / folder}" for key, folder in FOLDERS.get(name, FOLDERS[family]).items()]
+    return [*SMALL.get(name, SMALL[family]).split(), *paths, f"output={output}", f"steps={steps}", "log_every=1",
+            "checkpoint_every=1", "keep_checkpoints=9", "preview_every=2"]
 
 
 def run_of(name, folders, output, steps, *more):

@@ -1,0 +1,78 @@
+"""CartoonGAN (Chen 2018): photo to cartoon from unpaired folders; equations of "CartoonGAN: Generative Adversarial
+Networks for Photo Cartoonization" (CVPR 2018).
+
+Cartoons with smoothed edges count as not real, so that the generator draws clear edges. The first steps train it on
+content alone (section 3.3).
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import paddle
+
+from .. import perceptual
+from ..data import CartoonImages
+from ..losses import binary_cross_entropy, logistic_generator
+from ..networks.cartoongan import CartoonGANDiscriminator, CartoonGANGenerator
+from ..steps import frozen, update
+from .animegan import frozen_features
+from .base import Recipe
+
+
+@dataclass
+class Config:
+    """The `recipe` section; defaults are those of the paper, which leaves rates and batch open."""
+
+    ngf: int = 64                       # width of the generator's first layer
+    n_blocks: int = 8                   # residual blocks
+    ndf: int = 32                       # width of the discriminator's first layer
+    warmup_steps: int = 6750            # steps on content alone: 10 epochs of the paper's 5,402 photos in batches of 8
+    lr: float = 2e-4                    # Adam; common practice, the paper names none
+    beta1: float = 0.5
+    content_weight: float = 10.0        # omega, eq. 2
+    smooth_term: float = 1.0            # weight of the edge-smoothed cartoons inside D's loss, eq. 3
+    features: str = "conv4_4"           # the VGG19 layer that content is compared at
+    vgg_weights: str = ""               # file of the VGG19; "random": fixed random filters; empty: the published one
+
+
+class CartoonGAN(Recipe):
+    """Learns photo -> cartoon; delivers netG."""
+
+    Config, Data, deliver = Config, CartoonImages, "netG"
+
+    def __init__(self, run):
+        super().__init__(run)
+        cfg = self.cfg
+        self.netG, self.netD = CartoonGANGenerator(cfg.ngf, cfg.n_blocks), CartoonGANDiscriminator(cfg.ndf)
+        self.opt_G, self.opt_D = self._adam(self.netG), self._adam(self.netD)
+        self._features = frozen_features("vgg19", cfg.features, cfg.vgg_weights, "vgg_weights")
+
+    def _adam(self, network):
+        return paddle.optimizer.Adam(self.cfg.lr, beta1=self.cfg.beta1, beta2=0.999, parameters=network.parameters())
+
+    def train_step(self, batch, step):
+        photo = batch["photo"]
+        fake = self.netG(photo)
+        content = self.cfg.content_weight * perceptual.content(self._features(photo), self._features(fake))   # eq. 4
+        if step < self.cfg.warmup_steps:
+            update(self.opt_G, content)
+            return {"content": content.detach()}
+        loss_d = self._train_discriminator(batch, fake.detach())
+        with frozen(self.netD):
+            adversarial = logistic_generator(self.netD(fake))
+            update(self.opt_G, adversarial + content)                                                         # eq. 2
+        return {"D": loss_d, "adversarial": adversarial.detach(), "content": content.detach()}
+
+    def _train_discriminator(self, batch, fake):
+        """Real: cartoons; not real: cartoons with smoothed edges, generated pictures: eq. 3 as a minimisation."""
+        loss = (binary_cross_entropy(self.netD(batch["cartoon"]), 1.0)
+                + self.cfg.smooth_term * binary_cross_entropy(self.netD(batch["smooth"]), 0.0)
+                + binary_cross_entropy(self.netD(fake), 0.0))
+        update(self.opt_D, loss)
+        return loss.detach()
+
+    def preview(self, batch):
+        return {"photo": batch["photo"], "fake": self.netG(batch["photo"]), "cartoon": batch["cartoon"]}
+
+    def metadata(self):
+        return {"input": {"size": self.run.data.size, "multiple_of": 4}}

@@ -1,0 +1,77 @@
+"""DCGAN (Radford 2016, arXiv 1511.06434): the first GAN's game, played by convolutions with batch normalisation.
+
+`network: avatar` is the 96 px pair with a residual block at the start and a softmax head at the end.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import paddle
+
+from ..data import LabelledImages
+from ..errors import ConfigError
+from ..losses import logistic_discriminator, logistic_generator, softmax_discriminator, softmax_generator
+from ..networks.dcgan import AvatarDiscriminator, AvatarGenerator, DCGANDiscriminator, DCGANGenerator
+from .gan import GAN
+
+
+@dataclass
+class Networks:
+    """The part of the `recipe` section that says how large the networks are; lsgan, wgan, wgan_gp and cgan share it."""
+
+    network: Literal["dcgan", "avatar"] = "dcgan"   # dcgan: 8, 16, 32 ... px; avatar: 96 px
+    latent_dim: int = 100               # length of z
+    latent: Literal["normal", "uniform"] = "normal"     # z is drawn from N(0, 1), or evenly from [0, 1)
+    width: int = 64                     # maps of the layer next to the picture
+    norm_momentum: float = 0.9          # share of its running statistics that batch normalisation keeps at each step
+    dropout: float = 0.0                # share of D's values dropped after each activation
+
+
+@dataclass
+class Config(Networks):
+    """The `recipe` section; defaults are the paper's."""
+
+    lr: float = 2e-4                    # Adam, both networks
+    beta1: float = 0.5
+    beta2: float = 0.999
+
+
+class DCGAN(GAN):
+    """The game of gan.py with other networks, other latents and Adam."""
+
+    Config, Data = Config, LabelledImages
+    norm = True                         # batch normalisation in D
+    outputs = 2                         # logits of the avatar network's D
+
+    def networks(self):
+        cfg, size, channels = self.cfg, self.run.data.size, self.run.data.channels
+        if cfg.network == "avatar":
+            if size != 96 or cfg.latent_dim % 9:
+                raise ConfigError(f"data.size is {size} and recipe.latent_dim {cfg.latent_dim}, but the network "
+                                  f"'avatar' needs 96 and a multiple of 9.")
+            return (AvatarGenerator(cfg.latent_dim, cfg.width, channels, cfg.norm_momentum),
+                    AvatarDiscriminator(cfg.width, channels, self.outputs, self.norm, cfg.norm_momentum, cfg.dropout))
+        if size < 8 or size & (size - 1):
+            raise ConfigError(f"data.size is {size}, should be a power of two from 8 on, or 96 with network: avatar.")
+        return (DCGANGenerator(size, cfg.latent_dim, cfg.width, channels, cfg.norm_momentum),
+                DCGANDiscriminator(size, cfg.width, channels, self.norm, cfg.norm_momentum, cfg.dropout))
+
+    def optimizer(self, network):
+        return paddle.optimizer.Adam(self.cfg.lr, beta1=self.cfg.beta1, beta2=self.cfg.beta2,
+                                     parameters=network.parameters())
+
+    def constrain(self):
+        """Batch normalisation keeps D in bounds."""
+
+    def latents(self, batch_size: int):
+        shape = [batch_size, self.cfg.latent_dim]
+        return paddle.rand(shape) if self.cfg.latent == "uniform" else paddle.randn(shape)
+
+    def discriminator_loss(self, real_logits, fake_logits):
+        loss = softmax_discriminator if real_logits.shape[1] == 2 else logistic_discriminator
+        return loss(real_logits, fake_logits)
+
+    def generator_loss(self, fake_logits):
+        loss = softmax_generator if fake_logits.shape[1] == 2 else logistic_generator
+        return loss(fake_logits)

@@ -1,0 +1,73 @@
+"""DCGAN: latents, the two pairs of networks, their losses, and a toy data set that it learns."""
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+
+from ppgan_apps import config, losses
+from ppgan_apps.errors import ConfigError
+from ppgan_apps.networks.dcgan import AvatarDiscriminator, AvatarGenerator
+
+CONFIGS = Path(__file__).parent.parent.parent / "configs"
+
+
+def test_the_avatar_yaml_is_the_network_described():
+    """z of 72 numbers in [0, 1), momentum 0.5, dropout 0.4, softmax head, Adam with beta1 0.8 and 2e-4, batch 100."""
+    run = config.load_run(CONFIGS / "dcgan_avatars.yaml", ["recipe.width=2"])
+    recipe = config.recipe_class("dcgan")(run)
+    assert isinstance(recipe.G, AvatarGenerator) and isinstance(recipe.D, AvatarDiscriminator)
+    z = recipe.latents(500).numpy()
+    assert z.shape == (500, 72) and 0 <= z.min() < 0.01 and 0.99 < z.max() < 1
+    assert recipe.G.arguments["momentum"] == recipe.D.arguments["momentum"] == 0.5
+    assert recipe.D.arguments["dropout"] == 0.4 and recipe.D.arguments["outputs"] == 2
+    assert recipe.opt_G.get_lr() == recipe.opt_D.get_lr() == 2e-4 and recipe.opt_D._beta1 == 0.8
+    assert run.batch_size == 100 and run.data.size == 96
+
+
+def test_the_mnist_yaml_is_the_network_of_the_tutorials():
+    run = config.load_run(CONFIGS / "dcgan_mnist.yaml")
+    recipe = config.recipe_class("dcgan")(run)
+    z = recipe.latents(500).numpy()
+    assert z.shape == (500, 100) and z.std() == pytest.approx(1, rel=0.02) and abs(z.mean()) < 0.02
+    assert recipe.G(recipe.latents(1)).shape == [1, 1, 32, 32]
+    assert recipe.opt_G.get_lr() == 2e-4 and recipe.opt_G._beta1 == 0.5
+
+
+def test_the_loss_follows_the_head(build):
+    recipe = build("dcgan", width=2)
+    one, two = paddle.randn([4, 1]), paddle.randn([4, 2])
+    assert float(recipe.discriminator_loss(one, -one)) == float(losses.logistic_discriminator(one, -one))
+    assert float(recipe.discriminator_loss(two, -two)) == float(losses.softmax_discriminator(two, -two))
+    assert float(recipe.generator_loss(one)) == float(losses.logistic_generator(one))
+    assert float(recipe.generator_loss(two)) == float(losses.softmax_generator(two))
+
+
+def test_real_pictures_get_the_second_class(build, batch):
+    """After some steps on one batch, softmax says real of the real ones."""
+    data = batch(96)
+    recipe = build("dcgan", {"size": 96}, network="avatar", latent_dim=72, width=2, lr=2e-3)
+    for _ in range(6):
+        recipe.train_discriminator(data)
+    recipe.D.eval()
+    logits = recipe.D(data["real"]).numpy()
+    fake = recipe.D(recipe.generate(data)).numpy()
+    assert (logits[:, 1] - logits[:, 0]).mean() > (fake[:, 1] - fake[:, 0]).mean()
+
+
+def test_it_learns_the_brightness_of_its_data(build):
+    """Pictures that are all 0.6 bright: samples start at 0 and get near."""
+    recipe = build("dcgan", {"size": 8, "channels": 1}, width=8, latent_dim=8, lr=2e-3)
+    real = 0.6 + 0.1 * np.random.default_rng(0).standard_normal((16, 1, 8, 8)).astype("float32")
+    data = {"real": paddle.to_tensor(real)}
+    assert abs(float(recipe.generate(data).mean())) < 0.1
+    for step in range(80):
+        recipe.train_step(data, step)
+    assert float(recipe.generate(data).mean()) == pytest.approx(0.6, abs=0.25)
+
+
+@pytest.mark.parametrize("data, numbers", [({"size": 20}, {}), ({"size": 64}, {"network": "avatar", "latent_dim": 72}),
+                                           ({"size": 96}, {"network": "avatar"})])
+def test_sizes_that_do_not_fit_are_one_sentence(build, data, numbers):
+    with pytest.raises(ConfigError, match="data.size is"):
+        build("dcgan", data, **numbers)
