@@ -54,7 +54,7 @@ def anime2real(photos: Path) -> np.ndarray:
     cartoons = []
     for name in FACES:
         photo = read(photos, name)
-        face = detect.detect(photo)[0]
+        face = detect(photo)[0]
         crop = prepare_face(photo, face)
         landmarks = face.landmarks @ crop.to_crop[:, :2].T + crop.to_crop[:, 2]   # [68, 2], in the crop's pixels
         cartoons.append(rendering.cartoon(crop.image, crop.mask, landmarks))

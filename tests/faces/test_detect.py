@@ -1,0 +1,123 @@
+"""Detection and landmarks on real photographs, upright and turned, and on what holds no face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ppgan_apps.errors import ImageError, WeightsError
+from ppgan_apps.faces import Face, detect
+from ppgan_apps.faces.align import crop_matrix, eye_line_angle, rotation, transform, warp
+from ppgan_apps.faces.detect import box_of_landmarks, merge, overlap
+from ppgan_apps.images import read_image
+
+LABELS = np.load(Path(__file__).parent / "labels.npz")
+# Looked at one by one: these show a profile, a face that is hidden, or one bent far up or down; all others are frontal.
+NOT_FRONTAL = {"002", "003", "008", "012", "017", "018", "019", "024", "026", "040", "043", "048"}
+FRONTAL = [f"{number:03d}" for number in range(1, 51) if f"{number:03d}" not in NOT_FRONTAL]
+# Eyes that cannot be seen: mirrored sunglasses, hair and shadow over one eye.
+HIDDEN_EYES = {"010", "021"}
+
+
+def turn(image: np.ndarray, points: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """The picture and its landmarks turned clockwise by `angle` degrees, nothing cut off, white around."""
+    height, width = image.shape[:2]
+    linear = rotation(-angle)
+    room = tuple(int(v) for v in np.ceil(np.abs(linear) @ (width, height)))
+    matrix = np.concatenate([linear, (np.array(room) / 2 - linear @ (width / 2, height / 2))[:, None]], axis=1)
+    return warp(image, matrix, room), transform(points, matrix)
+
+
+def is_on(face: Face, points: np.ndarray) -> bool:
+    """Whether a found face lies on the labelled one."""
+    centre, width = box_of_landmarks(points)
+    return float(np.linalg.norm(box_of_landmarks(face.landmarks)[0] - centre)) < 0.3 * width
+
+
+def angle_error(found: np.ndarray, points: np.ndarray) -> float:
+    return abs((eye_line_angle(found) - eye_line_angle(points) + 180) % 360 - 180)
+
+
+@pytest.mark.parametrize("name", FRONTAL)
+def test_every_frontal_face_is_the_first_one_found(shared, name):
+    faces = detect(read_image(shared / "data" / "photos" / f"{name}.jpg"))
+    assert faces and is_on(faces[0], LABELS[f"photo_{name}"]) and faces[0].landmarks.shape == (68, 2)
+
+
+@pytest.mark.parametrize("angle", [-30, -15, 15, 30])
+def test_the_eye_line_of_turned_photographs(shared, angle):
+    errors = {}
+    for name in FRONTAL[::4]:
+        image, points = turn(read_image(shared / "data" / "photos" / f"{name}.jpg"), LABELS[f"photo_{name}"], angle)
+        faces = detect(image)
+        assert faces and is_on(faces[0], points), name
+        if name not in HIDDEN_EYES:
+            errors[name] = angle_error(faces[0].landmarks, points)
+    # Three degrees is the aim. It is missed, by up to three more, on glasses and on heads turned sideways (034, 046),
+    # where mediapipe's eye corners, with which these are compared, are themselves a degree or two off.
+    values = np.array(list(errors.values()))
+    assert np.median(values) < 2 and (values < 3).mean() >= 0.75 and values.max() < 6, errors
+
+
+@pytest.mark.parametrize("angle", [90, 180, -90])
+def test_faces_lying_on_their_side_or_head_are_found(shared, angle):
+    image, points = turn(read_image(shared / "data" / "photos" / "001.jpg"), LABELS["photo_001"], angle)
+    face = detect(image)[0]
+    assert is_on(face, points) and angle_error(face.landmarks, points) < 3
+
+
+def test_a_large_photograph_and_a_small_one_give_the_same_crop(shared):
+    import cv2
+
+    image = read_image(shared / "data" / "photos" / "001.jpg")
+    large = cv2.resize(image, (4000, 4000 * image.shape[0] // image.shape[1]), interpolation=cv2.INTER_CUBIC)
+    ratio = 4000 / image.shape[1]
+    small_crop, large_crop = crop_matrix(detect(image)[0].landmarks), crop_matrix(detect(large)[0].landmarks)
+    where = np.array([[0, 0], [image.shape[1], 0], [0, image.shape[0]]])
+    np.testing.assert_allclose(transform(where, small_crop), transform(where * ratio, large_crop), atol=12)
+
+
+def test_every_face_of_a_group_is_found_and_the_largest_is_first(shared):
+    pictures = [read_image(shared / "data" / "photos" / f"{name}.jpg") for name in ("001", "007", "030", "050")]
+    side = min(picture.shape[0] for picture in pictures)
+    rows = [np.hstack([picture[:side, :side] for picture in pictures[pair : pair + 2]]) for pair in (0, 2)]
+    faces = detect(np.vstack(rows))
+    assert len(faces) == 4
+    assert [face.weight for face in faces] == sorted((face.weight for face in faces), reverse=True)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 900, 3), (300, 400, 3)])
+def test_no_face_in_nothing(shape):
+    assert detect(np.full(shape, 200, np.uint8)) == []
+    assert detect(np.random.default_rng(0).integers(0, 256, shape, np.uint8)) == []
+
+
+def test_no_face_in_the_clothes_of_portraits(shared):
+    for path in sorted((shared / "data" / "portraits").rglob("*.jpg"))[::40]:
+        image = read_image(path)
+        assert detect(np.ascontiguousarray(image[int(0.62 * len(image)) :])) == [], path
+
+
+def test_arrays_that_are_no_pictures_are_refused():
+    for array in (np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3), np.float32), np.zeros((0, 5, 3), np.uint8)):
+        with pytest.raises(ImageError):
+            detect(array)
+
+
+def test_predictor_files_that_are_none_are_refused(tmp_path):
+    image = np.zeros((20, 20, 3), np.uint8)
+    with pytest.raises(WeightsError, match="does not exist"):
+        detect(image, landmarks=tmp_path / "none.dat")
+    (tmp_path / "bad.dat").write_bytes(b"no shape predictor at all" * 10)
+    with pytest.raises(WeightsError, match="no dlib shape predictor"):
+        detect(image, landmarks=tmp_path / "bad.dat")
+
+
+def test_overlap_and_merge():
+    assert overlap((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
+    assert overlap((0, 0, 1, 1), (2, 2, 3, 3)) == 0
+    points = np.zeros((68, 2), np.float32)
+    faces = [Face((0, 0, 10, 10), points, 0.5), Face((1, 0, 11, 10), points, 2.0), Face((20, 20, 30, 30), points, 1.0)]
+    assert [face.score for face in merge(faces)] == [2.0, 1.0]
