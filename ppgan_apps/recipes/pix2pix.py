@@ -20,6 +20,7 @@ from ..networks.photo2cartoon import Photo2CartoonGenerator
 from ..networks.unet import UnetGenerator
 from ..perceptual import gradient_difference
 from ..steps import frozen, linear_decay, update
+from ..weights import load_strict, read_weights, resolve
 from .base import Recipe
 
 
@@ -33,6 +34,7 @@ class Config:
     norm: Literal["batch", "instance"] = "batch"    # of the U-Net and of D; batch: over the batch at hand, also in use
     ndf: int = 64                       # width of the discriminator's first layer
     n_layers: int = 3                   # 3: each logit sees 70x70 pixels
+    start: str = ""                     # weights of a like generator to start from: a file, a checkpoint or a run
     lr: float = 2e-4                    # Adam
     beta1: float = 0.5
     decay_start: float = 0.5            # fraction of the steps after which the rate falls to 0 in a straight line
@@ -52,6 +54,9 @@ class Pix2Pix(Recipe):
         super().__init__(run)
         cfg = self.cfg
         self.G = self._generator(run.data.size)
+        if cfg.start:
+            path = resolve(cfg.start)
+            load_strict(self.G, read_weights(path), str(path))
         self.opt_G = self._adam(self.G)
         if cfg.gan_weight:
             self.D = NLayerDiscriminator(input_nc=6, ndf=cfg.ndf, n_layers=cfg.n_layers, norm_type=cfg.norm)

@@ -28,6 +28,14 @@ def test_a_picture_that_needs_no_fitting_goes_through_the_network_as_it_is(tiny,
     assert np.array_equal(predictor.predict(photo), wanted)
 
 
+def test_a_style_may_be_drawn_by_a_unet_and_keeps_the_size_too(portrait, tmp_path):
+    from ppgan_apps.networks.unet import UnetGenerator
+    from tests import tiny_weights
+    path = tiny_weights.write(tmp_path / "unet.safetensors", UnetGenerator(num_downs=6, ngf=4, norm_type="instance"))
+    predictor = AnimeGANv2Predictor(weight_path=path)
+    assert predictor.multiple_of == 64 and predictor.predict(resize(portrait, (270, 300))).shape == (300, 270, 3)
+
+
 def test_a_large_photo_is_made_smaller_with_a_notice(predictor, capsys):
     anime = predictor.predict(np.full((400, 800, 3), 90, np.uint8))
     assert anime.shape == (160, 320, 3)

@@ -5,12 +5,16 @@ import pytest
 from ppgan_apps.predictors import strips
 
 
+@pytest.mark.parametrize("kind", ["Conv2D", "BiasedConv2D"])
 @pytest.mark.parametrize("kernel, stride, padding, dilation", [(7, 1, 3, 1), (3, 2, 1, 1), (3, 1, 0, 1), (1, 1, 0, 1),
                                                                (3, 1, 2, 2), (4, 2, 1, 1)])
-def test_the_same_numbers_as_the_layer(kernel, stride, padding, dilation, monkeypatch):
+def test_the_same_numbers_as_the_layer(kernel, stride, padding, dilation, kind, monkeypatch):
     import paddle
+
+    from ppgan_apps.networks.layers import BiasedConv2D
     paddle.seed(0)
-    layer = paddle.nn.Conv2D(5, 6, kernel, stride, padding, dilation=dilation)
+    layer = {"Conv2D": paddle.nn.Conv2D, "BiasedConv2D": BiasedConv2D}[kind](5, 6, kernel, stride, padding,
+                                                                             dilation=dilation)
     image = paddle.randn([2, 5, 37, 23])
     wanted = layer(image).numpy()
     network = paddle.nn.Sequential(layer)
