@@ -49,7 +49,7 @@ _RECORDS = (
         "animeganv2/pastel",
         "animeganv2-pastel.safetensors",
         licence="Apache-2.0",
-        source="this suite, trained on photographs (CC0 1.0) and paintings rendered from them",
+        source="this suite, trained on generated portraits (CC0 1.0) and paintings rendered from them",
         multiple_of=32,
     ),
     _embedded(

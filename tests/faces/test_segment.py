@@ -123,3 +123,13 @@ def test_prepare_face_lays_the_person_on_white(shared):
     assert (crop.image[crop.mask == 0] == 255).all() and (crop.mask == 0).mean() > 0.2
     centre = transform(LABELS["photo_001"].mean(axis=0), crop.to_crop).astype(int)
     assert crop.mask[centre[1], centre[0]] > 0.9
+
+
+def test_a_crisp_mask_keeps_its_edge_and_only_its_largest_piece():
+    from ppgan_apps.faces import crisp
+    mask = np.zeros((8, 12), np.float32)
+    mask[:, 3:8] = (0.2, 0.5, 1.0, 0.5, 0.4)
+    mask[0, 11] = 1.0
+    row = [0, 0, 0, 0, 0.5, 1, 0.5, 1 / 6, 0, 0, 0, 0]
+    np.testing.assert_allclose(crisp(mask), np.tile(row, (8, 1)), atol=1e-6)
+    assert crisp(np.zeros((4, 4), np.float32)).max() == 0
