@@ -21,7 +21,16 @@ IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 NVIDIA_LICENCE = "NVIDIA Source Code License-NC: non-commercial use only"
 
 # Size in bytes and SHA-256 of the files in pretrained/, as `python -m ppgan_apps.zoo` prints them.
-EMBEDDED_SUMS: dict[str, tuple[int, str]] = {}
+EMBEDDED_SUMS: dict[str, tuple[int, str]] = {
+    "photo2cartoon-embedded.safetensors":
+        (3_264_614, "b5f9cb44fff8f3f39ac2ebcd9fd10cf731e3637204d6b5a261b1d4be7a3c4cac"),
+    "animeganv2-pastel.safetensors":
+        (3_264_614, "4f082dbcdc150b2400ed8aba79cd5d190496b3f21cf27f69768b11c15db7b177"),
+    "faces-landmarks.dat":
+        (5_817_688, "40e96c4a41980aae80b7979a6550b272070499933ec14ac2a9df2fd9e03bfdd6"),
+    "faces-segmenter.safetensors":
+        (300_810, "0388bade599085628eb0fe247879a4c837b6a0f77cede97b50de48ec98478590"),
+}
 
 
 def _embedded(name: str, file: str, licence: str, source: str, size: int = 256, multiple_of: int = 1) -> Pretrained:
@@ -232,7 +241,7 @@ def main() -> int:
             print(f"{record.name}: {PRETRAINED_FOLDER / file} is missing", file=sys.stderr)
             continue
         facts = record.file().stat().st_size, downloads.sha256_of(record.file())
-        print(f"    {json.dumps(file)}: ({facts[0]:_}, {json.dumps(facts[1])}),")
+        print(f"    {json.dumps(file)}:\n        ({facts[0]:_}, {json.dumps(facts[1])}),")
         if EMBEDDED_SUMS.get(file) != facts:
             print(f"{record.name}: EMBEDDED_SUMS has another entry or none", file=sys.stderr)
     return 0

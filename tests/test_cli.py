@@ -382,7 +382,10 @@ def test_ctrl_c_is_one_line_and_130(tiny, portrait, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     command = [*COMMAND, "animeganv2", tmp_path / "in", "-o", tmp_path / "out", "--weight-path", tiny["animeganv2"]]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
+
+    def heed_interrupts():                                     # a shell's background job would ignore them
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, env=environment, preexec_fn=heed_interrupts, **pipes) as process:
         process.stdout.readline()                              # the first picture is written
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)

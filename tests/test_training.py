@@ -31,8 +31,8 @@ SMALL = {
     "cgan": _DCGAN,
     "photo2cartoon": "data.size=32 data.load_size=34 recipe.ngf=4 recipe.ndf=4 recipe.global_layers=4 "
                      "recipe.local_layers=3 recipe.face_id_weight=0 batch_size=1",
-    "pix2pix": "data.size=32 data.load_size=34 recipe.ngf=4 recipe.ndf=4 recipe.num_downs=5 recipe.n_layers=2 "
-               "batch_size=2",
+    "pix2pix": "recipe.start= data.size=32 data.load_size=34 recipe.ngf=4 recipe.ndf=4 recipe.num_downs=5 "
+               "recipe.n_layers=2 batch_size=2",
     "animeganv2": "data.size=32 recipe.lite=true recipe.warmup_steps=1 recipe.vgg_weights=random "
                   "recipe.features=conv2_2 batch_size=2",
     "animegan": "data.size=32 recipe.channel=4 recipe.n_blocks=1 recipe.warmup_steps=1 recipe.frozen_weights=random "

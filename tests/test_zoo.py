@@ -91,7 +91,5 @@ def test_the_command_prints_lines_to_paste():
     root = weights.PRETRAINED_FOLDER.parents[1]
     command = [sys.executable, "-m", "ppgan_apps.zoo"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
-    lines = done.stdout.splitlines()
-    assert len(lines) == sum(record.available() for record in EMBEDDED)
-    for line in lines:
-        assert re.fullmatch(r'    "[\w.-]+": \([\d_]+, "[0-9a-f]{64}"\),', line)
+    entries = re.findall(r'    "[\w.-]+":\n        \([\d_]+, "[0-9a-f]{64}"\),\n', done.stdout)
+    assert len(entries) == sum(record.available() for record in EMBEDDED) and "".join(entries) == done.stdout

@@ -41,7 +41,7 @@ def main() -> int:
 def photo2cartoon(photos: Path) -> np.ndarray:
     """The turned and cropped faces above, their cartoons below."""
     from ppgan_apps import Photo2CartoonPredictor
-    predictor = Photo2CartoonPredictor(style=Photo2CartoonPredictor.embedded)
+    predictor = Photo2CartoonPredictor(style="embedded")
     drawn = [predictor.draw(read(photos, name))[0] for name in FACES]
     return sheet([cartoon.photo for cartoon in drawn], [cartoon.picture for cartoon in drawn])
 
@@ -50,7 +50,7 @@ def anime2real(photos: Path) -> np.ndarray:
     """Cartoons drawn by rules (ppgan_apps/rendering.py) above, what the network makes of them below."""
     from ppgan_apps import Anime2RealPredictor, rendering
     from ppgan_apps.faces import detect, prepare_face
-    predictor = Anime2RealPredictor(style=Anime2RealPredictor.embedded)
+    predictor = Anime2RealPredictor(style="embedded")
     cartoons = []
     for name in FACES:
         photo = read(photos, name)
@@ -64,7 +64,7 @@ def anime2real(photos: Path) -> np.ndarray:
 def animeganv2(photos: Path) -> np.ndarray:
     """Whole photographs above, their anime below."""
     from ppgan_apps import AnimeGANv2Predictor
-    predictor = AnimeGANv2Predictor(style=AnimeGANv2Predictor.embedded)
+    predictor = AnimeGANv2Predictor(style="embedded")
     scenes = [square(read(photos, name)) for name in SCENES]
     return sheet(scenes, [predictor.predict(scene) for scene in scenes], cell=2 * CELL + PADDING)
 
