@@ -120,7 +120,7 @@ class ImagePredictor(Predictor):
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """uint8 RGB [H, W, 3] in, uint8 RGB out; touches no file. Raises ImageError for what it cannot use."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not say how it predicts.")
 
     def predict_batch(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
         """`predict` of each picture; they may differ in size. Raises ImageError naming the picture it cannot use."""
@@ -141,7 +141,7 @@ class ImagePredictor(Predictor):
 
         Raises ImageError for a picture that cannot be used, OutputError for a folder that cannot be written.
         """
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not say what it writes.")
 
     def _write(self, **pictures: np.ndarray) -> None:
         """Writes each picture as <name>.png; PaddleGAN's predictors overwrite what an earlier run left, so these do."""
