@@ -24,6 +24,8 @@ NVIDIA_LICENCE = "NVIDIA Source Code License-NC: non-commercial use only"
 EMBEDDED_SUMS: dict[str, tuple[int, str]] = {
     "photo2cartoon-embedded.safetensors":
         (3_264_614, "b5f9cb44fff8f3f39ac2ebcd9fd10cf731e3637204d6b5a261b1d4be7a3c4cac"),
+    "anime2real-embedded.safetensors":
+        (5_725_134, "51674bce2ce01751d84a069a399b8a91840b7ef64d8a2c4bd6b964eb74034ce0"),
     "animeganv2-pastel.safetensors":
         (3_264_614, "4f082dbcdc150b2400ed8aba79cd5d190496b3f21cf27f69768b11c15db7b177"),
     "faces-landmarks.dat":
