@@ -28,6 +28,8 @@ EMBEDDED_SUMS: dict[str, tuple[int, str]] = {
         (5_725_134, "51674bce2ce01751d84a069a399b8a91840b7ef64d8a2c4bd6b964eb74034ce0"),
     "animeganv2-pastel.safetensors":
         (3_264_614, "4f082dbcdc150b2400ed8aba79cd5d190496b3f21cf27f69768b11c15db7b177"),
+    "stylegan2-avatars.safetensors":
+        (649_272, "383581a9efdbc2c3f5f80c89a9146a18553324cc99166e5ced72cdd9414b84ca"),
     "faces-landmarks.dat":
         (5_817_688, "40e96c4a41980aae80b7979a6550b272070499933ec14ac2a9df2fd9e03bfdd6"),
     "faces-segmenter.safetensors":
