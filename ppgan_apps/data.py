@@ -75,8 +75,7 @@ class PairedImages(Dataset):
     direction: Literal["AtoB", "BtoA"] = "AtoB"
 
     def __post_init__(self):
-        if self.load_size < self.size:
-            raise ConfigError(f"load_size is {self.load_size}, should be at least size ({self.size}).")
+        _check_load_size(self.load_size, self.size)
 
     def open(self):
         self.files = list_folder(self.path)
@@ -106,8 +105,7 @@ class UnpairedImages(Dataset):
     flip: bool = True
 
     def __post_init__(self):
-        if self.load_size < self.size:
-            raise ConfigError(f"load_size is {self.load_size}, should be at least size ({self.size}).")
+        _check_load_size(self.load_size, self.size)
 
     def open(self):
         self.files_a, self.files_b = list_folder(self.path_a), list_folder(self.path_b)
@@ -234,6 +232,12 @@ class LabelledImages(Dataset):
         alike = self.alike[self.labels[index]]
         place = int(np.searchsorted(alike, index))
         return read_or_neighbour([self.files[other] for other in np.roll(alike, -place)[:_TRIES]], 0)
+
+
+def _check_load_size(load_size: int, size: int) -> None:
+    """Raises ConfigError when no crop of `size` fits into pictures resized to `load_size`."""
+    if load_size < size:
+        raise ConfigError(f"load_size is {load_size}, should be at least size ({size}).")
 
 
 def list_folder(path: str | Path) -> list[Path]:
