@@ -364,7 +364,9 @@ class _Reception:
     def _work(self) -> None:
         import requests
 
-        timeout = (self._patience.open, max(self._patience.open, self._patience.block))
+        # The caller gives up by its own clock; the sockets' time-out, later, only ends this thread.
+        longest = 2 * max(self._patience.open, self._patience.block) + 1
+        timeout = (longest, longest)
         try:
             with requests.Session() as session:
                 session.max_redirects = MAX_REDIRECTS
