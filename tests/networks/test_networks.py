@@ -93,18 +93,26 @@ def built(name, seed=0):
 
 
 def network_classes():
-    """The classes that can be saved and rebuilt, by name: those in ppgan_apps/networks that keep their arguments."""
+    """Names of the classes in ppgan_apps/networks that keep their arguments, and so can be saved and rebuilt; without
+    those that only others are derived from."""
     modules = [importlib.import_module(f"{networks.__name__}.{found.name}")
                for found in pkgutil.iter_modules([Path(networks.__file__).parent])]
-    return {value.__name__: value for module in modules for value in vars(module).values()
-            if isinstance(value, type) and issubclass(value, paddle.nn.Layer) and value.__module__ == module.__name__
-            and "__init__" in vars(value) and "self.arguments" in inspect.getsource(value.__init__)}
+    found = {value for module in modules for value in vars(module).values()
+             if isinstance(value, type) and issubclass(value, paddle.nn.Layer) and keeps_arguments(value)}
+    return {value.__name__ for value in found if not any(issubclass(other, value) for other in found - {value})}
+
+
+def keeps_arguments(network_class):
+    starts = [base.__init__ for base in network_class.__mro__
+              if base.__module__.startswith(networks.__name__) and "__init__" in vars(base)]
+    return any("self.arguments" in inspect.getsource(start) for start in starts)
 
 
 def test_every_network_is_listed():
     listed = {network_class.__name__ for network_class, _, _ in SMALL.values()}
-    assert {"UGATITGenerator", "StyleGAN2Discriminator"} <= set(network_classes())
-    assert set(network_classes()) - listed - set(ELSEWHERE) == set(), "give each a line in SMALL, or in ELSEWHERE"
+    found = network_classes()
+    assert {"UGATITGenerator", "StyleGAN2Discriminator"} <= found
+    assert found - listed - set(ELSEWHERE) == set(), "give each a line in SMALL, or in ELSEWHERE"
     for name, file in ELSEWHERE.items():
         assert name in (Path(__file__).parent / file).read_text(encoding="utf-8")
 
