@@ -29,6 +29,8 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+from report import processor, replace_section
+
 ROOT = Path(__file__).resolve().parent.parent
 PPGAN = "ppgan==2.1.0"
 # What the four network files of ppgan import; its own list pins packages that no longer build.
@@ -58,8 +60,7 @@ def main() -> None:
     theirs = arguments.paddlegan_python or paddlegan_environment()
     seconds = measure(theirs, arguments.networks, arguments.rounds)
     report = markdown(seconds, arguments.rounds)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(report, encoding="utf-8")
+    replace_section(arguments.output, report)
     print(report)
 
 
@@ -215,16 +216,6 @@ The last column is the part that our network code gains by itself, under equal s
 `ppgan_apps/runtime.py` (threads, MKL's path on AMD, oneDNN, glibc's allocator). PaddleGAN's networks are run from their
 own files: `import ppgan.models` fails on Paddle 2.5 and later, because it imports `paddle.fluid`.
 """
-
-
-def processor() -> str:
-    """The processor's name as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

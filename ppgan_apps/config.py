@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -14,12 +15,14 @@ from typing import Any
 
 from .errors import ConfigError
 
+RECIPES_VARIABLE = "PPGAN_APPS_RECIPES"      # folders with family files beside the suite's own
+
 
 @dataclass
 class RunConfig:
     """One training run: what every family shares, and two sections of its own, `data` and `recipe`."""
 
-    family: str                         # the recipe file in ppgan_apps/recipes
+    family: str                         # the recipe file in ppgan_apps/recipes, or in PPGAN_APPS_RECIPES
     steps: int                          # generator updates in all
     batch_size: int                     # pictures per step, over all processes
     data: Any                           # the family's data section (ppgan_apps/data.py)
@@ -61,20 +64,35 @@ class _Faults:
             raise ConfigError(f"{source} has {len(self.found)} fault(s): " + "; ".join(self.found) + ".")
 
 
+def recipe_folders() -> list[str]:
+    """Where family files are looked for: ppgan_apps/recipes, then the folders in the environment variable
+    PPGAN_APPS_RECIPES. A YAML names no folder, so that it never decides whose Python file is run.
+
+    Raises ConfigError for a folder that does not exist.
+    """
+    own = [folder for folder in os.environ.get(RECIPES_VARIABLE, "").split(os.pathsep) if folder]
+    for folder in own:
+        if not Path(folder).is_dir():
+            raise ConfigError(f"{RECIPES_VARIABLE} names {folder}, which is no folder: set it to the folder that holds "
+                              f"your family files.")
+    return [str(Path(__file__).parent / "recipes"), *(str(Path(folder).resolve()) for folder in own)]
+
+
 def families() -> list[str]:
-    """The families that can be trained: the files of ppgan_apps/recipes."""
-    folder = Path(__file__).parent / "recipes"
-    return sorted(path.stem for path in folder.glob("*.py") if path.stem not in ("__init__", "base"))
+    """The families that can be trained: the files of the recipe folders."""
+    names = {path.stem for folder in recipe_folders() for path in Path(folder).glob("*.py")}
+    return sorted(names - {"__init__", "base"})
 
 
 def recipe_class(family: str) -> type:
-    """The Recipe of a family: the only Recipe that the file recipes/<family>.py defines itself.
+    """The Recipe of a family: the only Recipe that the file <family>.py of a recipe folder defines itself.
 
     Raises ConfigError when there is no such file.
     """
-    if not str(family).isidentifier() or find_spec(f"ppgan_apps.recipes.{family}") is None or family == "base":
+    if family not in families() or find_spec(f"ppgan_apps.recipes.{family}") is None:
         raise ConfigError(f"There is no family '{family}'{_did_you_mean(str(family), families())}: "
-                          f"use one of {', '.join(families())}.")
+                          f"use one of {', '.join(families())}; for a file of your own set {RECIPES_VARIABLE} to its "
+                          f"folder.")
     module = import_module(f"ppgan_apps.recipes.{family}")
     from .recipes.base import Recipe
     own = [value for value in vars(module).values()

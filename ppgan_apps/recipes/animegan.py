@@ -26,7 +26,8 @@ FROZEN = {"vgg19": (VGG19, "conv4_4"), "mobilenetv2": (MobileNetV2, "block6")}  
 
 @dataclass
 class Config:
-    """The `recipe` section; defaults are those of the paper for the style Hayao."""
+    """The `recipe` section; defaults are those of the paper for the style Hayao: also in main.py of the first version
+    of TachibanaYoshino/AnimeGAN (commit a38c1bc), which later ones change (4e-5, 8e-5 and a style weight of 1.8)."""
 
     channel: int = 64                   # feature maps of the generator at full size
     n_blocks: int = 8                   # inverted residual blocks of the generator
@@ -34,7 +35,8 @@ class Config:
     warmup_lr: float = 1e-4
     lr_g: float = 8e-5                  # Adam, beta1 0.5
     lr_d: float = 16e-5
-    decay_start: float = 1.0            # fraction of the steps after which the rates fall to 0 in a line; 1: never
+    decay_start: float = 1.0            # fraction of the steps after which the rates fall to 0 in a line; 1: never, as
+                                        # in the authors' code
     adversarial_weight: float = 300.0   # of G and of D, eq. 7
     content_weight: float = 1.5
     style_weight: float = 3.0

@@ -10,14 +10,17 @@ from .animegan import AnimeGAN, frozen_features
 
 @dataclass
 class Config:
-    """The `recipe` section; defaults are the authors' numbers for the style Hayao."""
+    """The `recipe` section; defaults are the authors' numbers for the style Hayao (main.py of
+    TachibanaYoshino/AnimeGANv2 and its remarks), where nothing else is said."""
 
     lite: bool = False                  # the small generator
-    warmup_steps: int = 3000            # steps on content alone, about two epochs of the authors' photos
+    warmup_steps: int = 3000            # steps on content alone, about two epochs of the authors' photos in batches of
+                                        # 4, as in PaddleGAN; the authors take 1 (README) or 10 (main.py)
     warmup_lr: float = 2e-4
     lr_g: float = 2e-5                  # Adam, beta1 0.5
     lr_d: float = 4e-5
-    decay_start: float = 0.5            # fraction of the steps after which the rates fall to 0 in a straight line
+    decay_start: float = 0.5            # fraction of the steps after which the rates fall to 0 in a straight line; the
+                                        # authors keep them (1)
     adversarial_weight: float = 300.0   # of G and of D
     content_weight: float = 1.5
     style_weight: float = 2.5

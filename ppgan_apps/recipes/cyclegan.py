@@ -31,7 +31,8 @@ class Config:
     beta1: float = 0.5
     decay_start: float = 0.5            # fraction of the steps after which the rate falls to 0 in a straight line
     cycle_weight: float = 10.0          # lambda, eq. 3
-    identity_weight: float = 0.5        # identity term, as a share of cycle_weight (section 5.2); 0 leaves it out
+    identity_weight: float = 0.5        # identity term, as a share of cycle_weight; 0 leaves it out. In the paper it is
+                                        # for paintings to photos (section 5.2), in the authors' PyTorch code for all
     pool_size: int = 50                 # earlier pictures kept for each discriminator; 0: none
 
     def __post_init__(self):

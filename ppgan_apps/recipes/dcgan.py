@@ -22,7 +22,8 @@ class Networks:
 
     network: Literal["dcgan", "avatar"] = "dcgan"   # dcgan: 8, 16, 32 ... px; avatar: 96 px
     latent_dim: int = 100               # length of z
-    latent: Literal["normal", "uniform"] = "normal"     # z is drawn from N(0, 1), or evenly from [0, 1)
+    # z is drawn from N(0, 1), as in the authors' dcgan.torch, or evenly from [0, 1); the paper: evenly from [-1, 1]
+    latent: Literal["normal", "uniform"] = "normal"
     width: int = 64                     # maps of the layer next to the picture
     norm_momentum: float = 0.9          # share of its running statistics that batch normalisation keeps at each step
     dropout: float = 0.0                # share of D's values dropped after each activation
@@ -30,7 +31,7 @@ class Networks:
 
 @dataclass
 class Config(Networks):
-    """The `recipe` section; defaults are the paper's."""
+    """The `recipe` section; defaults are the paper's (section 4)."""
 
     lr: float = 2e-4                    # Adam, both networks
     beta1: float = 0.5

@@ -37,7 +37,8 @@ class Config:
     start: str = ""                     # weights of a like generator to start from: a file, a checkpoint or a run
     lr: float = 2e-4                    # Adam
     beta1: float = 0.5
-    decay_start: float = 0.5            # fraction of the steps after which the rate falls to 0 in a straight line
+    decay_start: float = 0.5            # fraction of the steps after which the rate falls to 0 in a straight line: the
+                                        # authors' PyTorch code; the paper and its Torch code keep the rate (1)
     l1_weight: float = 100.0            # lambda, eq. 4
     gan_weight: float = 1.0             # 0 trains without a discriminator
     warmup_steps: int = 0               # first steps without the discriminator, at a rate of their own

@@ -118,7 +118,8 @@ class UGATIT(Recipe):
 
 @paddle.no_grad()
 def clip_rho(network) -> None:
-    """Keeps every mixing ratio rho of AdaLIN and LIN in [0, 1]: Kim 2020, eq. 2."""
+    """Keeps every mixing ratio in [0, 1]: rho of AdaLIN and LIN (Kim 2020, eq. 2), and those of Photo2Cartoon's soft
+    AdaLIN, as its authors do (WClipper in minivision-ai/photo2cartoon)."""
     for name, parameter in network.named_parameters():
-        if name.rsplit(".", 1)[-1] == "rho":
+        if name.rsplit(".", 1)[-1] in ("rho", "w_gamma", "w_beta"):
             parameter.set_value(parameter.clip(0.0, 1.0))

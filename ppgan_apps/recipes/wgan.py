@@ -20,7 +20,8 @@ class Config(Networks):
     """The `recipe` section; defaults are the paper's."""
 
     lr: float = 5e-5                    # RMSProp, both networks; momentum makes a critic unstable (section 4)
-    critic_steps: int = 5               # updates of the critic for each of G
+    critic_steps: int = 5               # updates of the critic for each of G; in the authors' code 100 for the first 25
+                                        # of G and for every 500th
     clip: float = 0.01                  # c: the critic's weights stay in [-c, c]
 
     def __post_init__(self):

@@ -1,5 +1,10 @@
 """What all networks promise: sizes, rebuilding from arguments, starts, statistics, one image whatever its batch."""
+import importlib
+import inspect
 import json
+import math
+import pkgutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,48 +14,107 @@ import ppgan_apps  # noqa: F401 - settles Paddle's flags before it is imported
 # isort: split
 import paddle
 
+from ppgan_apps import networks
 from ppgan_apps.networks import layers
-from ppgan_apps.networks.animegan import AnimeGANDiscriminator
+from ppgan_apps.networks.animegan import AnimeGANDiscriminator, AnimeGANGenerator
 from ppgan_apps.networks.animeganv2 import AnimeGANv2Discriminator, AnimeGANv2Generator
+from ppgan_apps.networks.cartoongan import CartoonGANDiscriminator, CartoonGANGenerator
+from ppgan_apps.networks.dcgan import AvatarDiscriminator, AvatarGenerator, DCGANDiscriminator, DCGANGenerator
+from ppgan_apps.networks.mlp import MLPDiscriminator, MLPGenerator
 from ppgan_apps.networks.mobilefacenet import MobileFaceNet, recognisable_face
+from ppgan_apps.networks.mobilenetv2 import MobileNetV2
 from ppgan_apps.networks.patchgan import NLayerDiscriminator
 from ppgan_apps.networks.photo2cartoon import Photo2CartoonGenerator
 from ppgan_apps.networks.resnet import ResnetGenerator
-from ppgan_apps.networks.stylegan2 import StyleGAN2Generator
+from ppgan_apps.networks.segmentation import PortraitSegmenter
+from ppgan_apps.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from ppgan_apps.networks.ugatit import UGATITDiscriminator, UGATITGenerator
 from ppgan_apps.networks.unet import UnetGenerator
 from ppgan_apps.networks.vgg import VGG19
 
+# Every network: a small one of its class, and the shape of one input.
 SMALL = {
+    "animegan": (AnimeGANGenerator, {"channel": 4, "n_blocks": 2}, [1, 3, 16, 24]),
+    "animegan_discriminator": (AnimeGANDiscriminator, {"channel": 16}, [1, 3, 32, 32]),
+    "animegan_discriminator_by_instance": (AnimeGANDiscriminator, {"channel": 8, "norm_type": "instance"},
+                                           [1, 3, 16, 24]),
     "animeganv2": (AnimeGANv2Generator, {}, [1, 3, 32, 40]),
     "animeganv2_lite": (AnimeGANv2Generator, {"lite": True}, [1, 3, 40, 32]),
-    "animegan_discriminator": (AnimeGANDiscriminator, {"channel": 16}, [1, 3, 32, 32]),
+    "avatar": (AvatarGenerator, {"width": 4}, [1, 72]),
+    "avatar_discriminator": (AvatarDiscriminator, {"width": 4}, [1, 3, 96, 96]),
+    "cartoongan": (CartoonGANGenerator, {"ngf": 4, "n_blocks": 2}, [1, 3, 16, 24]),
+    "cartoongan_discriminator": (CartoonGANDiscriminator, {"ndf": 4}, [1, 3, 16, 24]),
+    "cgan": (DCGANGenerator, {"size": 16, "width": 4, "classes": 3}, [1, 100]),
+    "cgan_discriminator": (DCGANDiscriminator, {"size": 16, "width": 4, "classes": 3}, [1, 3, 16, 16]),
+    "dcgan": (DCGANGenerator, {"width": 4, "channels": 1}, [1, 100]),
+    "dcgan_discriminator": (DCGANDiscriminator, {"width": 4, "dropout": 0.1}, [1, 3, 32, 32]),
+    "mlp": (MLPGenerator, {"width": 16}, [1, 100]),
+    "mlp_discriminator": (MLPDiscriminator, {"widths": [6, 5]}, [1, 1, 28, 28]),
+    "mobilefacenet": (MobileFaceNet, {}, [1, 3, 112, 112]),
+    "mobilenetv2": (MobileNetV2, {"taps": ["block2", "block6"]}, [1, 3, 32, 48]),
+    "patchgan": (NLayerDiscriminator, {"ndf": 8}, [1, 6, 64, 64]),
     "photo2cartoon": (Photo2CartoonGenerator, {"ngf": 8, "img_size": 64}, [1, 3, 64, 64]),
     "photo2cartoon_full": (Photo2CartoonGenerator, {"ngf": 8, "img_size": 64, "light": False}, [1, 3, 64, 64]),
-    "ugatit": (UGATITGenerator, {"ngf": 8, "img_size": 32, "n_blocks": 2}, [1, 3, 32, 32]),
-    "ugatit_light": (UGATITGenerator, {"ngf": 8, "n_blocks": 2, "light": True}, [1, 3, 32, 48]),
-    "ugatit_discriminator": (UGATITDiscriminator, {"ndf": 8}, [1, 3, 64, 64]),
-    "unet": (UnetGenerator, {"num_downs": 5, "ngf": 8}, [1, 3, 64, 32]),
-    "patchgan": (NLayerDiscriminator, {"ndf": 8}, [1, 6, 64, 64]),
     "resnet": (ResnetGenerator, {"ngf": 8, "n_blocks": 2}, [1, 3, 32, 48]),
+    "segmenter": (PortraitSegmenter, {"widths": [4, 4, 8, 8], "side": 32}, [1, 3, 32, 32]),
+    "stylegan2": (StyleGAN2Generator, {"size": 16, "style_dim": 8, "n_mlp": 2, "channel_max": 8}, [1, 8]),
+    "stylegan2_discriminator": (StyleGAN2Discriminator, {"size": 16, "channel_max": 8}, [1, 3, 16, 16]),
+    "ugatit": (UGATITGenerator, {"ngf": 8, "img_size": 32, "n_blocks": 2}, [1, 3, 32, 32]),
+    "ugatit_discriminator": (UGATITDiscriminator, {"ndf": 8}, [1, 3, 64, 64]),
+    "ugatit_light": (UGATITGenerator, {"ngf": 8, "n_blocks": 2, "light": True}, [1, 3, 32, 48]),
+    "unet": (UnetGenerator, {"num_downs": 5, "ngf": 8}, [1, 3, 64, 32]),
     "vgg": (VGG19, {"width": 8}, [1, 3, 32, 32]),
-    "mobilefacenet": (MobileFaceNet, {}, [1, 3, 112, 112]),
 }
-DEPENDS_ON_THE_BATCH = {"unet", "patchgan"}              # batch normalisation, as pix2pix uses it
+# Networks that another file puts through the like: class name, and the file beside this one.
+ELSEWHERE = {}
+# By batch normalisation as pix2pix uses it, and by the standard deviation that StyleGAN2's discriminator is given.
+DEPENDS_ON_THE_BATCH = {"unet", "patchgan", "stylegan2_discriminator"}
+FROZEN = {"vgg", "mobilenetv2"}
+
+
+def run(network, x):
+    """The outputs for `x`, with the label 0, 1 ... for a conditional network."""
+    labels = [paddle.arange(len(x))] if network.arguments.get("classes") else []
+    outputs = network(x, *labels)
+    if isinstance(outputs, dict):
+        outputs = list(outputs.values())
+    return outputs if isinstance(outputs, (list, tuple)) else [outputs]
 
 
 def outputs_of(network, x):
     with paddle.no_grad():
-        outputs = network(x)
-    if isinstance(outputs, dict):
-        outputs = list(outputs.values())
-    return outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        return run(network, x)
 
 
 def built(name, seed=0):
     network_class, arguments, shape = SMALL[name]
     paddle.seed(seed)
     return network_class(**arguments), paddle.uniform(shape, min=-1, max=1)
+
+
+def network_classes():
+    """Names of the classes in ppgan_apps/networks that keep their arguments, and so can be saved and rebuilt; without
+    those that only others are derived from."""
+    modules = [importlib.import_module(f"{networks.__name__}.{found.name}")
+               for found in pkgutil.iter_modules([Path(networks.__file__).parent])]
+    found = {value for module in modules for value in vars(module).values()
+             if isinstance(value, type) and issubclass(value, paddle.nn.Layer) and keeps_arguments(value)}
+    return {value.__name__ for value in found if not any(issubclass(other, value) for other in found - {value})}
+
+
+def keeps_arguments(network_class):
+    starts = [base.__init__ for base in network_class.__mro__
+              if base.__module__.startswith(networks.__name__) and "__init__" in vars(base)]
+    return any("self.arguments" in inspect.getsource(start) for start in starts)
+
+
+def test_every_network_is_listed():
+    listed = {network_class.__name__ for network_class, _, _ in SMALL.values()}
+    found = network_classes()
+    assert {"UGATITGenerator", "StyleGAN2Discriminator"} <= found
+    assert found - listed - set(ELSEWHERE) == set(), "give each a line in SMALL, or in ELSEWHERE"
+    for name, file in ELSEWHERE.items():
+        assert name in (Path(__file__).parent / file).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -82,12 +146,11 @@ def test_evaluating_changes_no_weight(name):
     assert all(np.array_equal(before[key], entry.numpy()) for key, entry in network.state_dict().items())
 
 
-@pytest.mark.parametrize("name", sorted(set(SMALL) - {"vgg"}))
+@pytest.mark.parametrize("name", sorted(set(SMALL) - FROZEN))
 def test_every_trained_parameter_gets_a_gradient(name):
     network, x = built(name)
     network.train()
-    outputs = network(paddle.concat([x, -x]))
-    outputs = outputs if isinstance(outputs, tuple) else [outputs]
+    outputs = run(network, paddle.concat([x, -x]))
     sum((output * paddle.uniform(output.shape)).sum() for output in outputs).backward()
     trained = {key: entry for key, entry in network.named_parameters() if not entry.stop_gradient}
     assert [key for key, entry in trained.items() if entry.grad is None] == []
@@ -101,23 +164,135 @@ def test_animeganv2_takes_any_multiple_of_four(lite, size):
     assert picture.shape == [1, 3, *size] and float(picture.abs().max()) <= 1
 
 
-@pytest.mark.parametrize("network, expected", [
-    (lambda: StyleGAN2Generator(256), 30_034_338),
-    (lambda: StyleGAN2Generator(512), 30_276_583),
-    (lambda: StyleGAN2Generator(1024), 30_370_060),
-    (lambda: Photo2CartoonGenerator(), 3_767_333),
-    (lambda: AnimeGANv2Generator(), 2_143_552),
-    (lambda: ResnetGenerator(), 11_378_179),
-    (lambda: UGATITGenerator(light=True), 10_589_888),
-], ids=["stylegan2_256", "stylegan2_512", "stylegan2_1024", "photo2cartoon", "animeganv2", "resnet9", "ugatit_light"])
-def test_trained_parameter_counts_are_the_published_ones(network, expected):
-    assert sum(parameter.size for parameter in network().parameters() if not parameter.stop_gradient) == expected
+# Parameters: figures that the authors publish, and sums of the layers that a paper or its code lists.
+
+def trained(network_class, *args, **arguments):
+    """Trained parameters of a network that is built without its numbers: up to a gigabyte of them."""
+    with paddle.LazyGuard():
+        network = network_class(*args, **arguments)
+    return sum(math.prod(parameter.shape) for parameter in network.parameters() if not parameter.stop_gradient)
 
 
-@pytest.mark.parametrize("network, millions", [(UnetGenerator, 54.41), (NLayerDiscriminator, 2.77)])
-def test_pix2pix_has_the_published_millions(network, millions):
-    count = sum(parameter.size for parameter in network().parameters() if not parameter.stop_gradient)
-    assert round(count / 1e6, 2) == millions
+def convolution(inputs, outputs, kernel, more=0, groups=1):
+    """Weights of a convolution, and `more` numbers per map: 1 for a bias or slope, 2 for a norm's scale and shift."""
+    return inputs // groups * outputs * kernel**2 + more * outputs
+
+
+@pytest.mark.parametrize("network, arguments, expected", [
+    (StyleGAN2Generator, {"size": 256}, 30_034_338),
+    (StyleGAN2Generator, {"size": 512}, 30_276_583),
+    (StyleGAN2Generator, {"size": 1024}, 30_370_060),
+    (StyleGAN2Discriminator, {"size": 1024}, 29_012_513),      # as the authors' training prints it
+    (Photo2CartoonGenerator, {}, 3_767_333),
+    (AnimeGANv2Generator, {}, 2_143_552),
+    (ResnetGenerator, {}, 11_378_179),
+    (UGATITGenerator, {"light": True}, 10_589_888),
+])
+def test_trained_parameter_counts_are_the_published_ones(network, arguments, expected):
+    assert trained(network, **arguments) == expected
+
+
+@pytest.mark.parametrize("network, arguments, millions, digits", [
+    (UnetGenerator, {}, 54.414, 3),
+    (NLayerDiscriminator, {}, 2.77, 2),
+    (NLayerDiscriminator, {"input_nc": 3, "norm_type": "instance"}, 2.765, 3),     # CycleGAN's
+])
+def test_pix2pix_and_cyclegan_have_the_published_millions(network, arguments, millions, digits):
+    assert round(trained(network, **arguments) / 1e6, digits) == millions
+
+
+def test_animegans_sizes_are_those_that_its_authors_state():
+    """15.8 MB and 8.6 MB on the page of AnimeGANv2, 8.17 "Mb" (of 2^20 bytes) in its README; in float32."""
+    assert round(4 * trained(AnimeGANGenerator) / 1e6, 1) == 15.8
+    size = 4 * trained(AnimeGANv2Generator)
+    assert round(size / 1e6, 1) == 8.6 and int(100 * size / 2**20) == 817
+
+
+def test_frozen_networks_count_what_their_classifiers_leave():
+    """VGG19: 20,024,384 without its top (Keras). MobileNetV2: 3,504,872 (torchvision) less its classifier of 1,000
+    classes and the last convolution."""
+    def every(network):
+        return sum(parameter.size for name, parameter in network.named_parameters()
+                   if not name.endswith(("_mean", "_variance")))
+    assert every(VGG19(["conv5_4"])) == 20_024_384
+    assert every(MobileNetV2(["block17"])) == 3_504_872 - (1280 + 1) * 1000 - convolution(320, 1280, 1, 2)
+
+
+def test_animegans_networks_count_what_their_layers_say():
+    def separable(inputs, outputs):
+        return convolution(inputs, inputs, 3, groups=inputs) + convolution(inputs, outputs, 1, 2)
+
+    def inverted(channels):
+        wide = 2 * channels
+        return (convolution(channels, wide, 1, 2) + convolution(wide, wide, 3, 2, groups=wide)
+                + convolution(wide, channels, 1, 2))
+    encoder = (convolution(3, 64, 3, 2) + convolution(64, 64, 3, 2) + 2 * separable(64, 128)
+               + convolution(128, 128, 3, 2) + separable(128, 128) + 2 * separable(128, 256))
+    middle = 2 * convolution(256, 256, 3, 2) + 8 * inverted(256)
+    decoder = (separable(256, 128) + separable(128, 128) + convolution(128, 128, 3, 2)
+               + separable(128, 128) + convolution(128, 64, 3, 2) + convolution(64, 64, 3, 2) + convolution(64, 3, 1))
+    assert trained(AnimeGANGenerator) == encoder + middle + decoder == 3_956_096
+    discriminator = (convolution(3, 32, 3) + convolution(32, 64, 3) + convolution(64, 128, 3, 2)
+                     + convolution(128, 128, 3) + convolution(128, 256, 3, 2) + convolution(256, 256, 3, 2)
+                     + convolution(256, 1, 3))
+    for norm_type in ("layer", "instance"):
+        assert trained(AnimeGANDiscriminator, norm_type=norm_type) == discriminator
+
+
+def test_animeganv2s_lite_generator_counts_what_its_layers_say():
+    """net/generator_lite.py of the authors, the variant with the scopes A to E."""
+    block = convolution(64, 128, 1, 2) + convolution(128, 128, 3, 2) + convolution(128, 64, 1)
+    down = (convolution(3, 32, 7, 2) + 2 * convolution(32, 32, 3, 2) + convolution(32, 64, 3, 2)
+            + 2 * convolution(64, 64, 3, 2))
+    up = (3 * convolution(64, 64, 3, 2) + convolution(64, 32, 3, 2) + convolution(32, 32, 3, 2)
+          + convolution(32, 32, 7, 2) + convolution(32, 3, 1))
+    assert trained(AnimeGANv2Generator, lite=True) == down + 4 * block + up
+
+
+def test_cartoongans_networks_count_what_its_figure_says():
+    down = (convolution(3, 64, 7, 3) + convolution(64, 128, 3, 1) + convolution(128, 128, 3, 3)
+            + convolution(128, 256, 3, 1) + convolution(256, 256, 3, 3))
+    up = (convolution(256, 128, 3, 1) + convolution(128, 128, 3, 3) + convolution(128, 64, 3, 1)
+          + convolution(64, 64, 3, 3) + convolution(64, 3, 7, 1))
+    blocks = 8 * 2 * convolution(256, 256, 3, 3)
+    assert trained(CartoonGANGenerator) == down + blocks + up == 11_129_667
+    discriminator = (convolution(3, 32, 3, 1) + convolution(32, 64, 3, 1) + convolution(64, 128, 3, 3)
+                     + convolution(128, 128, 3, 1) + convolution(128, 256, 3, 3) + convolution(256, 256, 3, 3)
+                     + convolution(256, 1, 3, 1))
+    assert trained(CartoonGANDiscriminator) == discriminator
+
+
+def test_ugatits_networks_count_what_their_table_says():
+    """The full generator differs from the light one in the style's first layer alone: 278,959,808 parameters."""
+    around = (convolution(3, 64, 7) + convolution(64, 128, 3) + convolution(128, 256, 3)
+              + 8 * convolution(256, 256, 3)                   # the encoder's four residual blocks
+              + 2 * 256 + convolution(512, 256, 1, 1)          # attention
+              + 3 * 256**2                                     # the style's second layer, gamma and beta
+              + 8 * convolution(256, 256, 3, 1)                # the decoder's, with rho
+              + convolution(256, 128, 3, 3) + convolution(128, 64, 3, 3) + convolution(64, 3, 7))
+    assert trained(UGATITGenerator, light=True) == around + 256**2
+    assert trained(UGATITGenerator) == around + 64 * 64 * 256 * 256 == 278_959_808
+    widths = [3, 64, 128, 256, 512, 1024, 2048]
+    for layers_, last in ((5, 4), (7, 6)):
+        down = sum(convolution(*pair, 4, 1) for pair in zip(widths[:last], widths[1:last + 1]))
+        wide = widths[last]
+        head = 2 * wide + convolution(2 * wide, wide, 1, 1) + convolution(wide, 1, 4)
+        assert trained(UGATITDiscriminator, n_layers=layers_) == down + head
+
+
+def test_mobilefacenet_counts_what_its_layers_say():
+    """Table 1 of Chen 2018 as InsightFace_Pytorch has it, with 512 numbers for a face instead of 128."""
+    def bottleneck(inputs, outputs, wide):
+        return convolution(inputs, wide, 1, 3) + convolution(wide, wide, 3, 3, wide) + convolution(wide, outputs, 1, 2)
+    expected = (convolution(3, 64, 3, 3) + convolution(64, 64, 3, 3, 64) + 5 * bottleneck(64, 64, 128)
+                + bottleneck(64, 128, 256) + 6 * bottleneck(128, 128, 256) + bottleneck(128, 128, 512)
+                + 2 * bottleneck(128, 128, 256) + convolution(128, 512, 1, 3) + convolution(512, 512, 7, 2, 512)
+                + 512 * 512 + 2 * 512)
+    assert trained(MobileFaceNet) == expected
+
+
+def test_the_segmenter_is_as_small_as_described():
+    assert round(trained(PortraitSegmenter) / 1e6, 2) == 0.14
 
 
 @pytest.mark.parametrize("network", [lambda: UnetGenerator(num_downs=5, ngf=32), lambda: NLayerDiscriminator(),

@@ -32,7 +32,11 @@ def pictures(seed):
 
 
 def rhos(network):
-    return {name: entry for name, entry in network.named_parameters() if name.rsplit(".", 1)[-1] == "rho"}
+    """Mixing ratios; Photo2Cartoon's norms also mix the style with the content."""
+    ratios = ("rho", "w_gamma", "w_beta") if isinstance(network, Photo2CartoonGenerator) else ("rho",)
+    found = {name: entry for name, entry in network.named_parameters() if name.rsplit(".", 1)[-1] in ratios}
+    assert {name.rsplit(".", 1)[-1] for name in found} == set(ratios)
+    return found
 
 
 def cross_entropy(logits, target):
