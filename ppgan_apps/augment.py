@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import paddle
 import paddle.nn.functional as F
+from paddle.autograd import PyLayer
 
 # The low-pass filter of the wavelet sym6 (Daubechies 1992, "least asymmetric" with six vanishing moments), whose
 # shifts by two are orthonormal: doubling a signal with it and halving the result gives the signal back.
@@ -228,7 +229,43 @@ def _where(chosen: np.ndarray, function: Callable, images, matrices: np.ndarray)
 
 
 def _take(images, indices: np.ndarray):
-    return paddle.gather(images, paddle.to_tensor(indices))
+    return _Pick.apply(images, paddle.to_tensor(indices))
+
+
+class _Pick(PyLayer):
+    """Entries of the first axis at `indices`. Its derivative is `_Put`, whose derivative it is in turn.
+
+    R1 differentiates twice, which Paddle's grid_sample cannot, nor gather before Paddle 3.
+    """
+
+    @staticmethod
+    def forward(ctx, entries, indices):
+        """entries [M, ...] and indices [K] to [K, ...]."""
+        ctx.save_for_backward(indices)
+        ctx.count = entries.shape[0]
+        return paddle.gather(entries, indices)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        """The gradient with respect to the entries."""
+        indices, = ctx.saved_tensor()
+        return _Put.apply(gradient, indices, ctx.count)
+
+
+class _Put(PyLayer):
+    """Adds entries up at `indices` of `count` zeros: the transpose of `_Pick`."""
+
+    @staticmethod
+    def forward(ctx, entries, indices, count: int):
+        """entries [K, ...] and indices [K] to [count, ...]."""
+        ctx.save_for_backward(indices)
+        return paddle.scatter_nd(indices.unsqueeze(1), entries, [count, *entries.shape[1:]])
+
+    @staticmethod
+    def backward(ctx, gradient):
+        """The gradient with respect to the entries."""
+        indices, = ctx.saved_tensor()
+        return _Pick.apply(gradient, indices)
 
 
 def _like(images, array: np.ndarray):
@@ -249,7 +286,7 @@ def _blit(images, sources: np.ndarray):
                               + line[:, 2, None, None]).astype(np.int64), size)
                    for line in (sources[:, 0], sources[:, 1]))                    # [N, size, size] each
     indices = (np.arange(count)[:, None, None] * size + row) * size + column
-    return _from_pixels(paddle.gather(_to_pixels(images), paddle.to_tensor(indices.ravel())), count, size)
+    return _from_pixels(_take(_to_pixels(images), indices.ravel()), count, size)
 
 
 def _to_pixels(images):
@@ -327,10 +364,7 @@ def _halving(size: int) -> np.ndarray:
 
 
 def _bilinear(images, columns, rows):
-    """`images` [N, C, H, H] at `columns` and `rows` [N, lines, lines], all inside; [N, C, lines, lines].
-
-    Made of gathers, because Paddle's grid_sample has no second derivative, which R1 needs.
-    """
+    """`images` [N, C, H, H] at `columns` and `rows` [N, lines, lines], all inside; [N, C, lines, lines]."""
     count, channels, height, _ = images.shape
     lines = columns.shape[1]
     left, top = paddle.floor(columns), paddle.floor(rows)
@@ -341,7 +375,7 @@ def _bilinear(images, columns, rows):
     for down, vertical in enumerate((1 - lower_share, lower_share)):
         for across, horizontal in enumerate((1 - right_share, right_share)):
             share = (vertical * horizontal).reshape([-1, 1]).expand([-1, channels])
-            total = total + paddle.gather(pixels, (corner + (down * height + across)).reshape([-1])) * share
+            total = total + _Pick.apply(pixels, (corner + (down * height + across)).reshape([-1])) * share
     return _from_pixels(total, count, lines)
 
 
