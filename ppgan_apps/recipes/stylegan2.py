@@ -246,7 +246,8 @@ def _find_weights(start: str) -> tuple[Path, str, dict, str]:
     if start.startswith("stylegan2/") and not Path(start).exists():
         record = zoo.get(start)
         path = record.path()
-        return path, record.part, {"network": dict(record.network), **read_metadata(path)}, record.describe()
+        log.info("weights: %s", record.describe())
+        return path, record.part, {"network": dict(record.network), **read_metadata(path)}, record.name
     path = resolve(start)
     return path, "", read_metadata(path), str(path)
 

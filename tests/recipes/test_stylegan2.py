@@ -147,10 +147,16 @@ def test_frozen_layers_keep_every_bit_and_the_others_learn(folder, tmp_path, che
     assert (read_weights(unbroken / "D.safetensors")["final_conv.0.weight"] == after["final_conv.0.weight"]).all()
 
 
-def test_weights_that_do_not_say_the_mean_of_w_have_it_measured(folder, tmp_path, checkpoint):
-    bare = save_weights(tmp_path / "bare.safetensors", read_weights(checkpoint / "G.safetensors"))
+@pytest.mark.parametrize("name", ["bare.safetensors", "published.pdparams"])
+def test_weights_that_do_not_say_the_mean_of_w_have_it_measured(name, folder, tmp_path, checkpoint):
+    bare, state = tmp_path / name, read_weights(checkpoint / "G.safetensors")
+    if name.endswith(".pdparams"):
+        paddle.save({key: paddle.to_tensor(value) for key, value in state.items()}, str(bare))
+    else:
+        save_weights(bare, state)
     recipe = config.recipe_class("stylegan2")(run_of(folder, tmp_path / "fine", 2, start=str(bare)))
     np.testing.assert_array_equal(recipe.w_mean.numpy(), recipe.G.mean_latent()[0].numpy())
+    np.testing.assert_array_equal(recipe.G_ema.input.input.numpy(), state["input.input"])
 
 
 def test_without_noise_the_strengths_of_given_weights_are_put_to_zero(folder, tmp_path, checkpoint):
@@ -196,7 +202,7 @@ def test_the_embedded_avatars_are_fine_tuned_by_the_command(folder, tmp_path):
                "recipe.ema_half_life_images=0"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PPGAN_APPS_OFFLINE": "1"})
     assert done.returncode == 0, done.stderr
-    assert "G starts from stylegan2/avatars (licence: CC-BY-4.0" in done.stderr
+    assert "weights: stylegan2/avatars (licence: CC-BY-4.0" in done.stderr
     assert "D starts from scratch" in done.stderr
     published = zoo.get("stylegan2/avatars").path()
     result = checkpoints.checkpoint_folder(output, 1) / "G_ema.safetensors"
