@@ -21,6 +21,8 @@ RANDOM = np.random.default_rng(0)
 # The smallest run of each family that still goes through every term of its loss, and where its data stands. A YAML
 # whose data or network differ from its family's others is named itself.
 _DCGAN = "data.size=16 recipe.width=4 recipe.latent_dim=8 batch_size=2"
+_STYLEGAN2 = ("data.size=16 recipe.style_dim=8 recipe.channel_max=8 recipe.n_mlp=2 recipe.r1_every=2 "
+              "recipe.path_every=2 batch_size=2")
 SMALL = {
     "gan": "recipe.g_width=8 recipe.d_width=4 batch_size=2",
     "dcgan": _DCGAN,
@@ -43,8 +45,8 @@ SMALL = {
                 "recipe.pool_size=2 batch_size=1",
     "ugatit": "data.size=32 data.load_size=34 recipe.ngf=4 recipe.n_blocks=1 recipe.ndf=4 recipe.global_layers=4 "
               "recipe.local_layers=3 batch_size=1",
-    "stylegan2": "data.size=16 recipe.style_dim=8 recipe.channel_max=8 recipe.n_mlp=2 recipe.r1_every=2 "
-                 "recipe.path_every=2 batch_size=2",
+    "stylegan2": _STYLEGAN2,
+    "stylegan2_finetune": _STYLEGAN2 + " recipe.start= recipe.ada_images=20 recipe.ada_target=-0.99",
 }
 FOLDERS = {"photo2cartoon": {"path_a": "photo", "path_b": "style"}, "pix2pix": {"path": "pairs"},
            "animeganv2": {"photo": "photo", "style": "style", "smooth": "smooth"}, "stylegan2": {"path": "photo"},

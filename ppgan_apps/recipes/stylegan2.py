@@ -1,19 +1,31 @@
 """StyleGAN2 (Karras 2020): logistic loss, lazy R1, lazy path length, style mixing, averaged generator.
 
-The equations are numbered as in "Analyzing and Improving the Image Quality of StyleGAN" (arXiv 1912.04958).
+The equations are numbered as in "Analyzing and Improving the Image Quality of StyleGAN" (arXiv 1912.04958). For small
+data sets: DiffAugment (arXiv 2006.10738) or ADA (arXiv 2006.06676), and fine-tuning from given weights with the first
+layers of D held fixed (FreezeD, arXiv 2002.10964).
 """
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import paddle
 
+from .. import zoo
+from ..augment import ada, adapt, diffaugment
 from ..data import Images
-from ..errors import ConfigError
+from ..errors import ConfigError, WeightsError
 from ..losses import logistic_discriminator, logistic_generator, path_lengths, r1_penalty
 from ..networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from ..steps import ema, frozen, full_precision, update
+from ..weights import load_strict, read_metadata, read_weights, resolve
 from .base import Recipe
+
+log = logging.getLogger("ppgan_apps")
+ADA_EVERY = 4                                                  # steps between corrections of p (ADA, section 3)
 
 
 @dataclass
@@ -35,11 +47,22 @@ class Config:
     mixing: float = 0.9                 # probability of style mixing in a training sample
     ema_half_life_images: float = 10_000.0   # of the averaged generator
     w_decay: float = 0.995              # of the running mean of w, towards which truncation pulls
+    augment: Literal["off", "diffaugment", "ada"] = "off"      # what D is shown; for some thousand pictures or fewer
+    diffaugment: tuple[Literal["colour", "translation", "cutout"], ...] = ("colour", "translation", "cutout")
+    ada_target: float = 0.6             # of r_t, the mean sign of D on real pictures: higher augments less
+    ada_images: float = 500_000         # pictures in which the probability p can go from 0 to 1
+    start: str = ""                     # weights to fine-tune: a file, a checkpoint, a run, or one of `ppgan-apps zoo`
+    freeze_d: int = 0                   # so many blocks of D, from the picture on, keep the weights they start with
 
     def __post_init__(self):
-        for name in ("r1_every", "path_every", "path_batch_shrink"):
+        for name in ("r1_every", "path_every", "path_batch_shrink", "ada_images"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, should be 1 or more.")
+        if not -1 < self.ada_target < 1:
+            raise ConfigError(f"ada_target is {self.ada_target}, should lie between -1 and 1: it is a mean of signs.")
+        if self.freeze_d and not self.start:
+            raise ConfigError(f"freeze_d is {self.freeze_d}, but only the layers of a trained D are worth keeping: "
+                              "name its weights in start.")
 
 
 class StyleGAN2(Recipe):
@@ -54,21 +77,61 @@ class StyleGAN2(Recipe):
             raise ConfigError(f"data.size is {size}, should be a power of two from 8 on.")
         shape = {"channel_multiplier": cfg.channel_multiplier, "channel_max": cfg.channel_max}
         self.G = StyleGAN2Generator(size, cfg.style_dim, cfg.n_mlp, **shape)
-        if not cfg.noise:
-            self._fix_noise_strengths()
         self.G_ema = StyleGAN2Generator(size, cfg.style_dim, cfg.n_mlp, **shape)
-        self.G_ema.set_state_dict(self.G.state_dict())
-        self.G_ema.eval()
         self.D = StyleGAN2Discriminator(size, **shape)
-        self.opt_G = self._adam(self.G, cfg.path_every if cfg.path_weight else 0)
-        self.opt_D = self._adam(self.D, cfg.r1_every if cfg.r1_weight else 0)
         self.path_mean = paddle.zeros([1])
         self.w_mean = paddle.zeros([cfg.style_dim])
+        if cfg.start:
+            self._start()
+        if not cfg.noise:
+            self._fix_noise_strengths()
+        self._freeze_discriminator()
+        self.G_ema.set_state_dict(self.G.state_dict())
+        self.G_ema.eval()
+        self.opt_G = self._adam(self.G, cfg.path_every if cfg.path_weight else 0)
+        self.opt_D = self._adam(self.D, cfg.r1_every if cfg.r1_weight else 0)
+        if cfg.augment == "ada":
+            self.ada_p = paddle.zeros([1])                     # probability of each augmentation
+            self.ada_signs = paddle.zeros([2])                 # since its last correction: sum of D's signs, pictures
+
+    def _start(self) -> None:
+        """Fills G, D and the running means from the weights that `start` names and the files beside them.
+
+        Raises WeightsError for weights that are not there or of another shape.
+        """
+        path, part, about, name = _find_weights(self.cfg.start)
+        _check_shape(name, about.get("network"), self.G.arguments)
+        load_strict(self.G, read_weights(path, part), name)
+        w_mean = about.get("w_mean")
+        known = isinstance(w_mean, list) and len(w_mean) == self.cfg.style_dim
+        self.w_mean.set_value(np.asarray(w_mean, np.float32) if known else self.G.mean_latent()[0])
+        log.info("G starts from %s.", name)
+        state, discriminator = path.with_name("state.safetensors"), path.with_name("D.safetensors")
+        if state.is_file():                                    # of a checkpoint
+            self.path_mean.set_value(read_weights(state).get("path_mean", self.path_mean.numpy()))
+        if discriminator.is_file():
+            load_strict(self.D, read_weights(discriminator), str(discriminator))
+            log.info("D starts from %s.", discriminator)
+        elif self.cfg.freeze_d:
+            raise WeightsError(f"freeze_d is {self.cfg.freeze_d}, but there is no {discriminator} whose layers could "
+                               "be kept: set freeze_d to 0, or start from a checkpoint folder.")
+        else:
+            log.info("D starts from scratch: there is no %s.", discriminator)
+
+    def _freeze_discriminator(self) -> None:
+        """Fixes the layers of D nearest to the picture: `freeze_d` residual blocks and the 1x1 convolution before."""
+        count, blocks = self.cfg.freeze_d, len(self.D.convs) - 1
+        if not 0 <= count <= blocks:
+            raise ConfigError(f"freeze_d is {count}, should be from 0 to {blocks}, the number of blocks of D.")
+        for layer in self.D.convs[:count + 1] if count else []:
+            for parameter in layer.parameters():
+                parameter.stop_gradient = True
 
     def _fix_noise_strengths(self) -> None:
         """Keeps the strengths of the noise inputs at 0, where they start."""
         for name, parameter in self.G.named_parameters():
             if name.endswith("noise.weight"):
+                parameter.set_value(paddle.zeros_like(parameter))                  # `start` may have others
                 parameter.stop_gradient = True
 
     def _adam(self, network, every: int):
@@ -86,21 +149,52 @@ class StyleGAN2(Recipe):
         if cfg.path_weight and step % cfg.path_every == 0:
             losses["path"] = self._regularise_generator(max(1, len(real) // cfg.path_batch_shrink))
         ema(self.G_ema, self.G, cfg.ema_half_life_images, self.run.batch_size)
+        if cfg.augment == "ada":
+            losses.update(self._adapt(step))
         return losses
+
+    def _shown(self, images):
+        """The pictures, real or generated, as D is shown them. R1 and G's gradient go through the augmentation."""
+        cfg = self.cfg
+        if cfg.augment == "off":
+            return images
+        random = np.random.default_rng(int(paddle.randint(0, 2**31 - 1, [1]).item()))
+        with full_precision():
+            images = images.astype("float32")
+            if cfg.augment == "diffaugment":
+                return diffaugment(images, cfg.diffaugment, random)
+            return ada(images, self.ada_p.item(), random)
+
+    def _count_signs(self, real_logits) -> None:
+        signs = real_logits.detach().astype("float32").sign()
+        self.ada_signs.set_value(self.ada_signs + _over_processes(
+            paddle.concat([signs.sum().reshape([1]), paddle.full([1], float(signs.size))])))
+
+    def _adapt(self, step: int) -> dict:
+        """Corrects p every fourth step by whether D overfits (ADA, section 3); r_t is the mean sign since the last."""
+        total, pictures = self.ada_signs.tolist()
+        signs = total / pictures
+        if (step + 1) % ADA_EVERY == 0:
+            p = adapt(self.ada_p.item(), signs, self.cfg.ada_target, pictures, self.cfg.ada_images)
+            self.ada_p.set_value(paddle.full([1], p))
+            self.ada_signs.set_value(paddle.zeros([2]))
+        return {"r_t": signs, "p": self.ada_p.item()}
 
     def _train_discriminator(self, real):
         with paddle.no_grad():
             fake = self.G.synthesis(self._latents(len(real)), noise="fresh")
-        real_logits, fake_logits = self.D(real), self.D(fake)
+        real_logits, fake_logits = self.D(self._shown(real)), self.D(self._shown(fake))
         loss = logistic_discriminator(real_logits, fake_logits)
         update(self.opt_D, loss)
+        if self.cfg.augment == "ada":
+            self._count_signs(real_logits)
         return {"D": loss.detach(), "real": real_logits.detach().mean(), "fake": fake_logits.detach().mean()}
 
     def _regularise_discriminator(self, real):
         real = real.detach()
         real.stop_gradient = False
         with full_precision():
-            penalty = r1_penalty(real, self.D(real))
+            penalty = r1_penalty(real, self.D(self._shown(real)))
             update(self.opt_D, penalty * (self.cfg.r1_weight / 2 * self.cfg.r1_every))
         return penalty.detach()
 
@@ -108,7 +202,7 @@ class StyleGAN2(Recipe):
         with frozen(self.D):
             latents = self._latents(batch_size, track=True)
             fake = self.G.synthesis(latents, noise="fresh", twice_differentiable=False)
-            loss = logistic_generator(self.D(fake))
+            loss = logistic_generator(self.D(self._shown(fake)))
             update(self.opt_G, loss)
         return {"G": loss.detach()}
 
@@ -145,3 +239,32 @@ class StyleGAN2(Recipe):
 
     def metadata(self):
         return {"w_mean": [round(float(value), 6) for value in self.w_mean.numpy()]}
+
+
+def _find_weights(start: str) -> tuple[Path, str, dict, str]:
+    """(file, part of it, what is known about it, how to call it) of a path or of a name in the zoo."""
+    if start.startswith("stylegan2/") and not Path(start).exists():
+        record = zoo.get(start)
+        path = record.path()
+        log.info("weights: %s", record.describe())
+        return path, record.part, {"network": dict(record.network), **read_metadata(path)}, record.name
+    path = resolve(start)
+    return path, "", read_metadata(path), str(path)
+
+
+def _check_shape(name: str, stated, wanted: dict) -> None:
+    """Raises WeightsError, which says what to set, when weights state other arguments of their network."""
+    other = {key: value for key, value in stated.items() if wanted.get(key, value) != value} \
+        if isinstance(stated, dict) else {}
+    if other:
+        has, asked = (", ".join(f"{key} {values[key]}" for key in other) for values in (other, wanted))
+        settings = " ".join(f"{'data' if key == 'size' else 'recipe'}.{key}={value}" for key, value in other.items())
+        raise WeightsError(f"start is {name}, whose generator has {has} where the YAML has {asked}: set {settings}.")
+
+
+def _over_processes(sums):
+    """The sum over all processes, so that each has the same p."""
+    import paddle.distributed as distributed
+    if distributed.get_world_size() > 1:
+        distributed.all_reduce(sums)
+    return sums
