@@ -315,13 +315,12 @@ def sample_index(seed: int, position: int, length: int) -> int:
 
 
 def make_batch(dataset: Dataset, seed: int, step: int, batch_size: int, rank: int = 0, world: int = 1):
-    """The arrays of one step: process `rank` of `world` takes its equal share of the `batch_size` samples.
+    """The arrays of one step: process `rank` of `world` takes every world-th of the `batch_size` samples, from rank on.
 
     Returns a dict of float32 [batch_size / world, ...].
     """
-    share = batch_size // world
     samples = []
-    for place in range(rank * share, (rank + 1) * share):
+    for place in range(rank, batch_size, world):
         position = step * batch_size + place
         random = np.random.default_rng([seed, 1, position])
         samples.append(dataset.sample(sample_index(seed, position, len(dataset)), random))

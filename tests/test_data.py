@@ -39,7 +39,8 @@ def test_processes_share_the_batch_of_one(folder):
     dataset = data.Images(str(folder), size=8).open()
     whole = data.make_batch(dataset, 0, 3, 4)["real"]
     shares = [data.make_batch(dataset, 0, 3, 4, rank, 2)["real"] for rank in (0, 1)]
-    np.testing.assert_array_equal(whole, np.concatenate(shares))
+    np.testing.assert_array_equal(whole[0::2], shares[0])
+    np.testing.assert_array_equal(whole[1::2], shares[1])
 
 
 def test_a_bad_file_is_replaced_by_its_neighbour_and_named(folder, caplog):
