@@ -15,6 +15,8 @@ from .config import RunConfig
 from .errors import ConfigError, OutputError, WeightsError
 from .weights import load_strict, read_weights, save_weights
 
+_LOSS_SCALE = ".loss_scale"                                    # of an optimizer in float16, among the tensors
+
 
 def step_name(step: int) -> str:
     """The name of a step's files: step_00000100."""
@@ -46,7 +48,10 @@ class Parts:
 
         def pick(kind):
             return {name: value for name, value in public.items() if isinstance(value, kind)}
-        return cls(pick(paddle.nn.Layer), pick(paddle.optimizer.Optimizer), pick(paddle.Tensor))
+        optimizers = pick(paddle.optimizer.Optimizer)
+        scales = {f"{name}{_LOSS_SCALE}": optimizer.loss_scale.state for name, optimizer in optimizers.items()
+                  if hasattr(optimizer, "loss_scale")}
+        return cls(pick(paddle.nn.Layer), optimizers, {**pick(paddle.Tensor), **scales})
 
 
 def _arrays(state: dict) -> dict[str, np.ndarray]:
@@ -141,7 +146,6 @@ def load_checkpoint(recipe, folder: Path) -> int:
 
     Raises WeightsError when an entry is missing, damaged or of another shape.
     """
-    import paddle
     meta = read_meta(folder)
     parts = Parts.of(recipe)
     for name, network in parts.networks.items():
@@ -149,14 +153,20 @@ def load_checkpoint(recipe, folder: Path) -> int:
     for name, optimizer in parts.optimizers.items():
         _load_optimizer(optimizer, read_weights(folder / f"{name}.optimizer.safetensors"), parts,
                         str(folder / f"{name}.optimizer.safetensors"))
-    if parts.tensors:
-        state = read_weights(folder / "state.safetensors")
-        for name, tensor in parts.tensors.items():
-            if name not in state or list(state[name].shape) != list(tensor.shape):
-                raise WeightsError(f"{folder / 'state.safetensors'} has no '{name}' of shape {list(tensor.shape)}: "
-                                   f"resume with the code and YAML that wrote it.")
-            tensor.set_value(paddle.to_tensor(state[name]))
+    _load_tensors(parts.tensors, folder / "state.safetensors")
     return int(meta["step"])
+
+
+def _load_tensors(tensors: dict, path: Path) -> None:
+    """Restores a recipe's tensors. A loss scale that is not there starts anew: the run began in another precision."""
+    import paddle
+    needed = [name for name in tensors if not name.endswith(_LOSS_SCALE)]
+    state = read_weights(path) if needed or path.is_file() else {}
+    for name in [*needed, *(name for name in tensors if name in state and name not in needed)]:
+        if name not in state or list(state[name].shape) != list(tensors[name].shape):
+            raise WeightsError(f"{path} has no '{name}' of shape {list(tensors[name].shape)}: "
+                               f"resume with the code and YAML that wrote it.")
+        tensors[name].set_value(paddle.to_tensor(state[name]))
 
 
 def read_meta(folder: Path) -> dict:

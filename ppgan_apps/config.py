@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .errors import ConfigError
 
@@ -30,7 +30,8 @@ class RunConfig:
     output: str = ""                    # run folder; empty: output/<name of the YAML>
     seed: int = 0                       # order, noise and augmentation follow from it
     device: str = "auto"                # auto, cpu, gpu, gpu:N
-    amp: bool = False                   # mixed precision in bfloat16; penalties stay in float32
+    accumulate: int = 1                 # parts that a process computes its samples in, one after another, for memory
+    amp: Literal["off", "bf16", "fp16"] = "off"     # mixed precision on a GPU; true: bf16; penalties stay in float32
     workers: int = 1                    # threads that read pictures ahead
     log_every: int = 10                 # steps between lines of the log
     preview_every: int = 500            # steps between preview pictures; 0: none
@@ -152,10 +153,12 @@ def parse_run(values: Mapping[str, Any], source: str = "The configuration") -> R
     recipe = recipe_class(values["family"])
     faults = _Faults()
     common = {key: value for key, value in values.items() if key not in ("data", "recipe")}
+    if common.get("amp") is True:
+        common["amp"] = "bf16"
     parsed = _parse_fields(RunConfig, common, "", faults, skip=("data", "recipe"))
     parsed["data"] = _parse_section(recipe.Data, values.get("data"), "data", faults)
     parsed["recipe"] = _parse_section(recipe.Config, values.get("recipe"), "recipe", faults)
-    for key in ("steps", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints"):
+    for key in ("steps", "batch_size", "accumulate", "log_every", "checkpoint_every", "keep_checkpoints"):
         if isinstance(parsed.get(key), int) and parsed[key] < 1:
             faults.add(key, f"is {parsed[key]}, should be 1 or more")
     faults.raise_if_any(source)

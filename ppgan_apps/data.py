@@ -1,6 +1,7 @@
 """Folders of pictures as training samples, and which sample is used at which step.
 
-A data class is the `data:` section of the YAML: its fields are numbers and paths. `open()` lists the files; `sample`
+A data class is the `data:` section of the YAML: its fields are numbers and paths. A folder may also be a .zip, which is
+read in place. `open()` lists the files; `sample`
 gives one sample as float32 arrays [3, H, W] in [-1, 1]. Order and augmentation follow from (seed, step, index) alone,
 so a checkpoint needs no random state.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import logging
 import struct
@@ -22,6 +24,7 @@ from typing import Literal
 import numpy as np
 
 from . import images
+from .archives import ZipPath, is_zip, zip_root
 from .downloads import offline
 from .errors import ConfigError, DataError, ImageError
 
@@ -48,7 +51,7 @@ class Dataset:
 class Images(Dataset):
     """One folder of pictures, each resized (shorter side) and centre-cropped to a square."""
 
-    path: str                           # folder, searched with its sub-folders
+    path: str                           # folder, searched with its sub-folders, or a .zip
     size: int = 256                     # pixels on a side
     flip: bool = True                   # mirrors half of the samples
 
@@ -204,7 +207,7 @@ class LabelledImages(Dataset):
     classes = ()                        # names of the labels, sorted; known once opened
 
     def open(self):
-        folder = paddle_mnist() if self.path == "paddle" else Path(self.path)
+        folder = paddle_mnist() if self.path == "paddle" else data_root(self.path)
         digits = find_mnist(folder)
         if digits:
             self.pictures, names = read_mnist(*digits)
@@ -240,15 +243,34 @@ def _check_load_size(load_size: int, size: int) -> None:
         raise ConfigError(f"load_size is {load_size}, should be at least size ({size}).")
 
 
-def list_folder(path: str | Path) -> list[Path]:
-    """The pictures below `path`, sorted. Raises DataError when it is no folder or holds none."""
-    folder = Path(path)
+def data_root(path: str | Path | ZipPath) -> Path | ZipPath:
+    """The folder that a data path names, inside the file where it is a .zip. Raises DataError for a damaged .zip."""
+    if isinstance(path, ZipPath):
+        return path
+    return zip_root(path) if is_zip(path) else Path(path)
+
+
+def list_folder(path: str | Path | ZipPath) -> list[Path] | list[ZipPath]:
+    """The pictures below `path`, a folder or a .zip, sorted. Raises DataError when it is neither or holds none."""
+    folder = data_root(path)
+    if isinstance(folder, ZipPath):
+        found = [file for file in folder.files() if images.is_picture(file)]
+        if not found:
+            raise DataError(f"{folder} holds no picture ({', '.join(images.SUFFIXES)}).")
+        return found
     if not folder.is_dir():
         raise DataError(f"The data folder {folder} does not exist: make it, or set its path with -o data.<key>=FOLDER.")
     try:
         return images.find_images(folder)
     except ImageError as error:
         raise DataError(str(error)) from error
+
+
+def read_picture(path: Path | ZipPath) -> np.ndarray:
+    """A picture of a folder or of a .zip, uint8 RGB. Raises ImageError when it cannot be read."""
+    if isinstance(path, ZipPath):
+        return images.decode_image(io.BytesIO(path.read_bytes()), str(path))
+    return images.read_image(path)
 
 
 def read_or_neighbour(files: list[Path], index: int) -> np.ndarray:
@@ -260,7 +282,7 @@ def read_or_neighbour(files: list[Path], index: int) -> np.ndarray:
     for offset in range(min(_TRIES, len(files))):
         path = files[(index + offset) % len(files)]
         try:
-            return images.read_image(path)
+            return read_picture(path)
         except ImageError as error:
             _warn_once(str(error))
     raise DataError(f"{min(_TRIES, len(files))} pictures in a row of {files[0].parent} cannot be read: "
@@ -315,13 +337,12 @@ def sample_index(seed: int, position: int, length: int) -> int:
 
 
 def make_batch(dataset: Dataset, seed: int, step: int, batch_size: int, rank: int = 0, world: int = 1):
-    """The arrays of one step: process `rank` of `world` takes its equal share of the `batch_size` samples.
+    """The arrays of one step: process `rank` of `world` takes every world-th of the `batch_size` samples, from rank on.
 
     Returns a dict of float32 [batch_size / world, ...].
     """
-    share = batch_size // world
     samples = []
-    for place in range(rank * share, (rank + 1) * share):
+    for place in range(rank, batch_size, world):
         position = step * batch_size + place
         random = np.random.default_rng([seed, 1, position])
         samples.append(dataset.sample(sample_index(seed, position, len(dataset)), random))
@@ -349,7 +370,7 @@ def batches(dataset: Dataset, seed: int, first_step: int, last_step: int, batch_
                 future.cancel()
 
 
-def label_names(files: list[Path], folder: Path, column: str) -> list[str]:
+def label_names(files: list, folder: Path | ZipPath, column: str) -> list[str]:
     """The label of each file: its entry in `column` of attributes.jsonl or .csv, or the sub-folder it lies in.
 
     Without a column and without sub-folders every label is "". Raises DataError for a missing file, column or entry.
@@ -369,7 +390,7 @@ def label_names(files: list[Path], folder: Path, column: str) -> list[str]:
     return names
 
 
-def _attributes(folder: Path) -> tuple[Path, dict[str, dict]]:
+def _attributes(folder: Path | ZipPath) -> tuple[Path | ZipPath, dict[str, dict]]:
     """(the table of a folder's attributes, its rows by file). Raises DataError when there is none or it is damaged."""
     lines, table = folder / "attributes.jsonl", folder / "attributes.csv"
     path = lines if lines.is_file() else table
@@ -383,7 +404,7 @@ def _attributes(folder: Path) -> tuple[Path, dict[str, dict]]:
     except FileNotFoundError:
         raise DataError(f"{folder} has no attributes.jsonl or attributes.csv: write one with a column 'file', "
                         f"or leave data.label empty and sort the pictures into sub-folders.") from None
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+    except (ImageError, OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise DataError(f"{path} is not a table with a column 'file' ({error}): correct it.") from error
 
 
@@ -393,16 +414,16 @@ def _numbered(names) -> tuple[tuple[str, ...], np.ndarray]:
     return tuple(str(name) for name in known), numbers.reshape(-1).astype(np.int64)
 
 
-def find_mnist(folder: str | Path) -> tuple[Path, Path] | None:
+def find_mnist(folder: Path | ZipPath) -> tuple | None:
     """The training pictures and labels of MNIST, or of its relatives, in a folder; None when they are not there."""
     found = []
     for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
         variants = (name, f"{name}.gz", name.replace("-idx", ".idx"))
-        found.append(next((Path(folder) / entry for entry in variants if (Path(folder) / entry).is_file()), None))
+        found.append(next((folder / entry for entry in variants if (folder / entry).is_file()), None))
     return tuple(found) if all(found) else None
 
 
-def read_mnist(pictures: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_mnist(pictures: Path | ZipPath, labels: Path | ZipPath) -> tuple[np.ndarray, np.ndarray]:
     """Two IDX files as uint8 [N, H, W] and [N]. Raises DataError when they are damaged or do not belong together."""
     grids, numbers = read_idx(pictures), read_idx(labels)
     if grids.ndim != 3 or numbers.shape != grids.shape[:1] or not len(numbers):
@@ -411,10 +432,10 @@ def read_mnist(pictures: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
     return grids, numbers
 
 
-def read_idx(path: str | Path) -> np.ndarray:
+def read_idx(path: Path | ZipPath) -> np.ndarray:
     """A uint8 array in MNIST's IDX format, packed with gzip or not. Raises DataError when it is damaged."""
     try:
-        content = Path(path).read_bytes()
+        content = path.read_bytes()
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
         zero, kind, dimensions = struct.unpack_from(">HBB", content)
@@ -422,7 +443,7 @@ def read_idx(path: str | Path) -> np.ndarray:
         if (zero, kind) != (0, 8):                             # 8: unsigned bytes
             raise ValueError("it does not begin as one")
         return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
+    except (ImageError, OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         raise DataError(f"{path} is not a whole IDX file of bytes ({error}): fetch it again.") from error
 
 

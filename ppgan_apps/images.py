@@ -25,25 +25,30 @@ def read_image(path: str | Path, background: Sequence[int] = WHITE) -> np.ndarra
     converted; of an animation the first frame is taken. Raises ImageError when there is no such file, when it is no
     picture, damaged, or larger than `MAX_PIXELS`.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
     path = Path(path)
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise ImageError(f"{path} {kind}: give the path of a picture.")
+    return decode_image(path, str(path), background)
+
+
+def decode_image(source, name: str, background: Sequence[int] = WHITE) -> np.ndarray:
+    """`read_image` of a path or an open binary file; errors call it `name`."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")                    # the size limit below is ours
-            with Image.open(path) as opened:
+            with Image.open(source) as opened:
                 if opened.width * opened.height > MAX_PIXELS:
-                    raise ImageError(f"{path} has {opened.width}x{opened.height} pixels, more than the "
+                    raise ImageError(f"{name} has {opened.width}x{opened.height} pixels, more than the "
                                      f"{MAX_PIXELS // 1_000_000} million allowed: make it smaller first.")
                 opened.load()
                 return _to_rgb(ImageOps.exif_transpose(opened), background)
     except UnidentifiedImageError:
-        raise ImageError(f"{path} is not a picture that can be read: use PNG, JPEG, WebP, BMP, TIFF or GIF.") from None
+        raise ImageError(f"{name} is not a picture that can be read: use PNG, JPEG, WebP, BMP, TIFF or GIF.") from None
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError, TypeError, KeyError,
             Image.DecompressionBombError) as error:
-        raise ImageError(f"{path} is damaged or unreadable ({_one_line(error)}): save it again or leave it out."
+        raise ImageError(f"{name} is damaged or unreadable ({_one_line(error)}): save it again or leave it out."
                          ) from error
 
 
@@ -143,7 +148,7 @@ def find_images(inputs: str | Path | Iterable[str | Path], recursive: bool = Tru
     for entry in inputs:
         path = Path(entry)
         if path.is_dir():
-            matches = [p for p in sorted(path.rglob("*") if recursive else path.iterdir()) if _is_picture(p)]
+            matches = [p for p in sorted(path.rglob("*") if recursive else path.iterdir()) if is_picture(p)]
             if not matches:
                 raise ImageError(f"The folder {path} holds no picture ({', '.join(SUFFIXES)}).")
         elif path.is_file() or not glob.has_magic(str(entry)):
@@ -156,7 +161,8 @@ def find_images(inputs: str | Path | Iterable[str | Path], recursive: bool = Tru
     return list(found)
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
+    """Whether a file's name is that of a picture, and not hidden."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 

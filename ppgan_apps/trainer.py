@@ -6,7 +6,6 @@ import dataclasses
 import json
 import logging
 import math
-import os
 import signal
 import sys
 import time
@@ -15,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from . import config, data, images, runtime
+from . import config, data, images, processes, runtime
 from .checkpoints import Parts, checkpoint_folder, load_checkpoint, save_checkpoint, step_name, to_resume
 from .config import RunConfig
-from .errors import ConfigError, Diverged, SuiteError
+from .errors import Diverged, SuiteError
 
 log = logging.getLogger("ppgan_apps")
 _PREVIEWS = 4                                                  # samples in a preview picture
@@ -31,43 +30,65 @@ def train(run: RunConfig, resume: str | None = None) -> Path:
     checkpoint of the output folder or starts anew, a path goes on from that checkpoint folder. Raises ConfigError,
     DataError, OutputError, WeightsError, and Diverged when a loss is no longer finite.
     """
-    checkpoint = to_resume(run, resume)
-    if runtime.device(run.device) == "cpu" and run.amp:
+    if runtime.device(run.device) == "cpu" and run.amp != "off":
         log.warning("Mixed precision needs a GPU: training in float32.")
-        run = dataclasses.replace(run, amp=False)
+        run = dataclasses.replace(run, amp="off")
+    rank, world = processes.join(run)
+    checkpoint = to_resume(run, resume)
     dataset = run.data.open()
     import paddle
     with paddle.utils.unique_name.guard():                     # optimizer state is keyed by name counters
-        paddle.seed(run.seed)
+        paddle.seed(run.seed)                                  # every process starts from the same weights
         recipe = config.recipe_class(run.family)(run)
+        if run.amp == "fp16":
+            _scale_losses(recipe)
         first_step = load_checkpoint(recipe, checkpoint) if checkpoint else 0
-        return _loop(run, recipe, dataset, first_step, checkpoint)
+        processes.check_agreement(first_step, world)
+        from .sharing import Sharing, shared
+        with shared(Sharing(rank, world, run.accumulate, tuple(Parts.of(recipe).networks.values()))):
+            return _loop(run, recipe, dataset, first_step, checkpoint, rank, world)
 
 
-def _loop(run: RunConfig, recipe, dataset, first_step: int, resumed: Path | None) -> Path:
-    rank, world = _processes(run)
+def _scale_losses(recipe) -> None:
+    """Gives each optimizer the loss scale that float16 needs; it is saved with the optimizer."""
+    from .steps import LossScale
+    for optimizer in Parts.of(recipe).optimizers.values():
+        optimizer.loss_scale = LossScale()
+
+
+def _loop(run: RunConfig, recipe, dataset, first_step: int, resumed: Path | None, rank: int, world: int) -> Path:
     images.make_folder(run.output)
-    record = _Record(run, recipe, dataset, first_step, resumed) if rank == 0 else _NoRecord()
-    step = first_step
+    record = (_Record if rank == 0 else _NoRecord)(run, recipe, dataset, first_step, resumed)
+    step, launcher = first_step, processes.Launcher(world)
     stream = data.batches(dataset, run.seed, first_step, run.steps, run.batch_size, rank, world, run.workers)
     with _StopSignal() as stop, record:
         for batch in stream:
-            losses = _one_step(run, recipe, batch, step, rank)
+            losses = _one_step(run, recipe, batch, step)
             step += 1
-            record.after_step(step, losses, last=step == run.steps or stop.requested)
-            if stop.requested:
+            stopped = processes.any_of(stop.requested or launcher.is_gone(), world)   # all end at the same step
+            record.after_step(step, losses, last=step == run.steps or stopped)
+            if stopped:
                 break
         stream.close()
-    if step < run.steps:
+        processes.wait_for_all(world)                          # until the first has written its last checkpoint
+    if step < run.steps and rank == 0:
         log.warning("Stopped at step %d of %d; go on with --resume auto.", step, run.steps)
     return checkpoint_folder(run.output, step) if step > first_step else resumed
 
 
 class _NoRecord(nullcontext):
-    """What processes other than the first keep of a run: nothing."""
+    """What processes other than the first do after a step: they give their losses for the mean, and check it too."""
+
+    def __init__(self, run: RunConfig, recipe, dataset, first_step: int, resumed: Path | None):
+        super().__init__()
+        self.run, self.last_good = run, resumed
 
     def after_step(self, step: int, losses: dict, last: bool) -> None:
-        """Does nothing."""
+        """Takes part in what all processes do after `step` updates."""
+        if _is_due(self.run, step, last):
+            _check_finite(_values(losses), step, self.last_good)
+            if _is_saved(self.run, step, last):
+                self.last_good = checkpoint_folder(self.run.output, step)
 
 
 class _Record:
@@ -90,45 +111,56 @@ class _Record:
     def after_step(self, step: int, losses: dict, last: bool) -> None:
         """Logs, shows and saves what is due after `step` updates; at the last step everything is."""
         run = self.run
-        to_save = step % run.checkpoint_every == 0 or last
-        if step % run.log_every == 0 or to_save:               # reading a loss waits for the device
-            values = {name: float(value) for name, value in losses.items()}
-            self._check_finite(values, step)
+        if _is_due(run, step, last):
+            values = _values(losses)
+            _check_finite(values, step, self.last_good)
             self.bar.set_postfix_str(" ".join(f"{name} {value:.4g}" for name, value in values.items()), refresh=False)
             if step % run.log_every == 0 or last:
                 self.logbook.write(step, values)
         if run.preview_every and (step % run.preview_every == 0 or last):
             save_preview(self.recipe, self.preview_batch, Path(run.output) / "previews" / f"{step_name(step)}.png")
-        if to_save:
+        if _is_saved(run, step, last):
             self.last_good = save_checkpoint(self.recipe, run, step)
         self.bar.update(1)
 
-    def _check_finite(self, values: dict[str, float], step: int) -> None:
-        for name, value in values.items():
-            if not math.isfinite(value):
-                where = f"the last good checkpoint is {self.last_good}" if self.last_good else "none is saved yet"
-                raise Diverged(f"The loss {name} is {value} at step {step}; {where}; lower the learning rate.")
+
+def _is_saved(run: RunConfig, step: int, last: bool) -> bool:
+    return step % run.checkpoint_every == 0 or last
 
 
-def _one_step(run: RunConfig, recipe, batch: dict[str, np.ndarray], step: int, rank: int) -> dict:
-    """One training step whose random numbers follow from (seed, step, rank) alone."""
+def _is_due(run: RunConfig, step: int, last: bool) -> bool:
+    """Whether the losses of `step` are read, which waits for the device."""
+    return step % run.log_every == 0 or _is_saved(run, step, last)
+
+
+def _values(losses: dict) -> dict[str, float]:
+    """The losses as numbers, averaged over the processes."""
     import paddle
-    paddle.seed(int(np.random.SeedSequence([run.seed, 2, step, rank]).generate_state(1)[0] & 0x7FFFFFFF))
+
+    from .sharing import mean_over_processes
+    means = mean_over_processes(paddle.stack([value.astype("float32").reshape([]) for value in losses.values()]))
+    return dict(zip(losses, means.tolist()))
+
+
+def _check_finite(values: dict[str, float], step: int, last_good: Path | None) -> None:
+    for name, value in values.items():
+        if not math.isfinite(value):
+            where = f"the last good checkpoint is {last_good}" if last_good else "none is saved yet"
+            raise Diverged(f"The loss {name} is {value} at step {step}; {where}; lower the learning rate.")
+
+
+def _one_step(run: RunConfig, recipe, batch: dict[str, np.ndarray], step: int) -> dict:
+    """One training step whose random numbers follow from (seed, step) alone, the same in every process."""
+    import paddle
+
+    from .sharing import current, mean_over_processes, running_statistics
+    paddle.seed(int(np.random.SeedSequence([run.seed, 2, step]).generate_state(1)[0] & 0x7FFFFFFF))
     tensors = {name: paddle.to_tensor(array) for name, array in batch.items()}
-    with paddle.amp.auto_cast(enable=run.amp, dtype="bfloat16"):
-        return recipe.train_step(tensors, step)
-
-
-def _processes(run: RunConfig) -> tuple[int, int]:
-    """(rank, number of processes) under paddle.distributed.launch; (0, 1) alone."""
-    world = int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
-    if world == 1:
-        return 0, 1
-    import paddle.distributed as distributed
-    distributed.init_parallel_env()
-    if run.batch_size % world:
-        raise ConfigError(f"batch_size is {run.batch_size}, should be a multiple of the {world} processes.")
-    return distributed.get_rank(), distributed.get_world_size()
+    with paddle.amp.auto_cast(enable=run.amp != "off", dtype="float16" if run.amp == "fp16" else "bfloat16"):
+        losses = recipe.train_step(tensors, step)
+    for statistic in running_statistics(current().networks) if current().world > 1 else ():
+        mean_over_processes(statistic)
+    return losses
 
 
 class Logbook:
@@ -177,12 +209,14 @@ def _visualdl(folder: Path):
 def save_preview(recipe, batch: dict[str, np.ndarray], path: Path) -> Path:
     """Writes the recipe's preview: one row a sample, its pictures side by side."""
     import paddle
+
+    from .sharing import Sharing, shared
     networks = Parts.of(recipe).networks.values()
     training = [network for network in networks if network.training]
     for network in training:
         network.eval()
     try:
-        with paddle.no_grad():
+        with paddle.no_grad(), shared(Sharing()):              # drawn whole, whatever the number of processes
             paddle.seed(recipe.run.seed)
             shown = recipe.preview({name: paddle.to_tensor(array) for name, array in batch.items()})
     finally:
@@ -207,7 +241,10 @@ def _bar_format(batch_size: int) -> str:
 
 
 class _StopSignal:
-    """Context in which Ctrl-C and SIGTERM ask the loop to save and stop; a second one stops at once."""
+    """Context in which Ctrl-C and SIGTERM ask the loop to save and stop; a second Ctrl-C stops at once.
+
+    A second SIGTERM does not: Paddle's launcher sends three in a row.
+    """
 
     def __init__(self):
         self.requested = False
@@ -222,7 +259,7 @@ class _StopSignal:
         return self
 
     def _handle(self, number, frame):
-        if self.requested:
+        if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
 
@@ -249,7 +286,8 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
                         help="go on from the newest checkpoint of the output folder, or from DIR")
     parser.add_argument("--seed", type=int, help="another seed than the YAML's")
     parser.add_argument("--device", help="auto, cpu, gpu or gpu:N")
-    parser.add_argument("--amp", action="store_true", help="mixed precision (bfloat16)")
+    parser.add_argument("--amp", nargs="?", const="bf16", choices=("off", "bf16", "fp16"),
+                        help="mixed precision on a GPU: bf16 (--amp alone) or fp16 (GPUs older than Ampere)")
     parser.add_argument("--dry-run", action="store_true",
                         help="check YAML, data and networks, print the settings, do not train")
     return parser
@@ -264,7 +302,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> int:
         run = config.load_run(arguments.config_file, arguments.override)
         run.seed = run.seed if arguments.seed is None else arguments.seed
         run.device = arguments.device or run.device
-        run.amp = run.amp or arguments.amp
+        run.amp = arguments.amp or run.amp
         if arguments.dry_run:
             print(dry_run(run))
         else:

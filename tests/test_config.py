@@ -35,6 +35,15 @@ def test_overrides_reach_into_sections_and_read_exponents(tmp_path):
     assert (run.recipe.lr, run.data.size, run.steps, run.data.flip) == (1e-4, 128, 1000, False)
 
 
+@pytest.mark.parametrize("text, precision", [("true", "bf16"), ("false", "off"), ("off", "off"), ("bf16", "bf16"),
+                                             ("fp16", "fp16")])
+def test_mixed_precision_is_off_or_one_of_two_kinds(tmp_path, text, precision):
+    run = config.load_run(write(tmp_path, MINIMAL), [f"amp={text}"])
+    assert run.amp == precision and config.parse_run(run.to_dict()) == run
+    with pytest.raises(ConfigError, match="amp: is 'fp8', should be one of off, bf16, fp16"):
+        config.load_run(write(tmp_path, MINIMAL), ["amp=fp8"])
+
+
 def test_every_fault_is_listed_at_once(tmp_path):
     text = "family: pix2pix\nsteps: many\nbatchsize: 2\ndata:\n  size: 1.5\nrecipe:\n  l1_wieght: 3\n  beta1: true\n"
     with pytest.raises(ConfigError) as caught:

@@ -1,10 +1,11 @@
 """Folders as samples: order, augmentation, bad files, shares of several processes."""
 import gzip
+import zipfile
 
 import numpy as np
 import pytest
 
-from ppgan_apps import data, images
+from ppgan_apps import archives, data, images
 from ppgan_apps.errors import DataError
 
 RANDOM = np.random.default_rng(0)
@@ -39,7 +40,8 @@ def test_processes_share_the_batch_of_one(folder):
     dataset = data.Images(str(folder), size=8).open()
     whole = data.make_batch(dataset, 0, 3, 4)["real"]
     shares = [data.make_batch(dataset, 0, 3, 4, rank, 2)["real"] for rank in (0, 1)]
-    np.testing.assert_array_equal(whole, np.concatenate(shares))
+    np.testing.assert_array_equal(whole[0::2], shares[0])
+    np.testing.assert_array_equal(whole[1::2], shares[1])
 
 
 def test_a_bad_file_is_replaced_by_its_neighbour_and_named(folder, caplog):
@@ -170,3 +172,70 @@ def test_sub_folders_are_labels_and_a_bad_picture_is_replaced_by_one_of_its_own(
     sample = dataset.sample(2, np.random.default_rng(0))       # the next file is a dog
     assert sample["label"] == 0 and sample["real"].max() == -1
     assert data.LabelledImages(str(tmp_path / "dog"), size=8).open().classes == ("",)
+
+
+def packed(folder, path, top=""):
+    """A .zip of all other files below `folder`, with `top` before every name."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(set(folder.rglob("*")) - {path}, reverse=True):
+            archive.write(file, f"{top}{file.relative_to(folder)}")
+    return str(path)
+
+
+@pytest.mark.parametrize("top", ["", "pictures/"])
+def test_a_zip_gives_the_samples_of_its_folder(tmp_path, top):
+    for index in range(6):
+        picture = RANDOM.integers(0, 256, (12, 10, 3), np.uint8)
+        images.write_image(tmp_path / "in" / "ab"[index % 2] / f"{index}.png", picture)
+    (tmp_path / "in" / "attributes.csv").write_text(
+        "file,hair\n" + "".join(f"{'ab'[index % 2]}/{index}.png,{'xyz'[index % 3]}\n" for index in range(6)))
+    path = packed(tmp_path / "in", tmp_path / "in.zip", top)
+    for kind, options in ((data.Images, {}), (data.LabelledImages, {}), (data.LabelledImages, {"label": "hair"})):
+        folder, archive = (kind(where, size=8, **options).open() for where in (str(tmp_path / "in"), path))
+        for expected, batch in zip(*(data.batches(dataset, 0, 0, 6, 2, workers=3) for dataset in (folder, archive))):
+            assert expected.keys() == batch.keys()
+            for key in expected:
+                np.testing.assert_array_equal(expected[key], batch[key])
+    assert archive.classes == ("x", "y", "z")
+    both = data.UnpairedImages(path, str(tmp_path / "in"), size=8, load_size=8).open()
+    assert [file.name for file in both.files_a] == [file.name for file in both.files_b] and len(both) == 6
+
+
+def test_a_bad_file_of_a_zip_is_named_and_a_neighbour_is_taken(folder, tmp_path, caplog, monkeypatch):
+    (folder / "2.png").write_text("no picture")
+    path = packed(folder, tmp_path / "in.zip")
+    dataset = data.Images(path, size=8).open()
+    assert values({"real": dataset.sample(2, np.random.default_rng(0))["real"][None]}) == [3]
+    assert "in.zip/2.png" in caplog.text
+    content = bytearray((tmp_path / "in.zip").read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("4.png").header_offset + 30 + len("4.png")
+    content[start + 20:start + 30] = bytes(10)
+    (tmp_path / "in.zip").write_bytes(content)
+    assert values({"real": data.Images(path, size=8).open().sample(4, np.random.default_rng(0))["real"][None]}) == [5]
+    assert "in.zip/4.png cannot be unpacked" in caplog.text
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 3)
+    with pytest.raises(DataError, match="in a row"):
+        data.Images(path, size=8).open().sample(0, np.random.default_rng(0))
+    assert "more than the 0 allowed" in caplog.text
+
+
+def test_a_damaged_or_empty_zip_says_so(tmp_path):
+    (tmp_path / "bad.zip").write_bytes(b"PK no zip")
+    with pytest.raises(DataError, match="bad.zip is not a whole .zip"):
+        data.Images(str(tmp_path / "bad.zip")).open()
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w") as archive:
+        archive.writestr("notes.txt", "nothing to see")
+    with pytest.raises(DataError, match="empty.zip holds no picture"):
+        data.Images(str(tmp_path / "empty.zip")).open()
+    with pytest.raises(DataError, match="no attributes.jsonl or attributes.csv"):
+        images.write_image(tmp_path / "one" / "1.png", np.zeros((9, 9, 3), np.uint8))
+        data.LabelledImages(packed(tmp_path / "one", tmp_path / "one.zip"), label="hair").open()
+
+
+def test_mnist_files_may_be_in_a_zip(tmp_path):
+    with zipfile.ZipFile(tmp_path / "mnist.zip", "w") as archive:
+        archive.writestr("MNIST/train-images-idx3-ubyte.gz", gzip.compress(idx(np.zeros((3, 28, 28)))))
+        archive.writestr("MNIST/train-labels-idx1-ubyte", idx([1, 5, 5]))
+    dataset = data.LabelledImages(str(tmp_path / "mnist.zip"), size=28, channels=1).open()
+    assert dataset.classes == ("1", "5") and len(dataset) == 3

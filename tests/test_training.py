@@ -119,13 +119,13 @@ def assert_equal_checkpoints(first, second):
 
 @pytest.fixture(scope="session")
 def whole_run(folders, tmp_path_factory):
-    """The output folder of an unbroken run of four steps, by name of the YAML, trained once."""
+    """The output folder of an unbroken run of six steps, by name of the YAML, trained once."""
     done = {}
 
     def train(name):
         if name not in done:
             done[name] = tmp_path_factory.mktemp(name) / "whole"
-            trainer.train(run_of(name, folders, done[name], 4))
+            trainer.train(run_of(name, folders, done[name], 6))
         return done[name]
     return train
 
@@ -133,27 +133,27 @@ def whole_run(folders, tmp_path_factory):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_yaml_resumes_bit_for_bit(name, folders, whole_run, tmp_path):
     whole = whole_run(name)
-    shutil.copytree(checkpoints.checkpoint_folder(whole, 2), checkpoints.checkpoint_folder(tmp_path, 2))
+    shutil.copytree(checkpoints.checkpoint_folder(whole, 3), checkpoints.checkpoint_folder(tmp_path, 3))
     shutil.copy(whole / "log.jsonl", tmp_path)
-    last = trainer.train(run_of(name, folders, tmp_path, 4), "auto")
-    assert last == checkpoints.checkpoint_folder(tmp_path, 4)
-    assert_equal_checkpoints(last, checkpoints.checkpoint_folder(whole, 4))
-    assert log_of(tmp_path) == log_of(whole) and [line["step"] for line in log_of(whole)] == [1, 2, 3, 4]
-    assert images.read_image(whole / "previews" / "step_00000004.png").shape[2] == 3
+    last = trainer.train(run_of(name, folders, tmp_path, 6), "auto")
+    assert last == checkpoints.checkpoint_folder(tmp_path, 6)
+    assert_equal_checkpoints(last, checkpoints.checkpoint_folder(whole, 6))
+    assert log_of(tmp_path) == log_of(whole) and [line["step"] for line in log_of(whole)] == [1, 2, 3, 4, 5, 6]
+    assert images.read_image(whole / "previews" / "step_00000006.png").shape[2] == 3
 
 
 @pytest.mark.parametrize("name", ["ugatit_photo2cartoon", "pix2pix_anime2real", "animeganv2", "stylegan2_avatars"])
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(name, folders, whole_run, tmp_path):
     output = tmp_path / "run"
-    process = subprocess.Popen(command(name, folders, output, 4), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command(name, folders, output, 6), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     wait_for(lambda: checkpoints.checkpoints(output), process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     (output / "checkpoints" / ".writing_leftover").mkdir()                     # as a kill while writing leaves it
-    done = subprocess.run(command(name, folders, output, 4, "--resume", "auto"), capture_output=True, text=True)
+    done = subprocess.run(command(name, folders, output, 6, "--resume", "auto"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     whole = whole_run(name)
-    assert_equal_checkpoints(checkpoints.checkpoint_folder(output, 4), checkpoints.checkpoint_folder(whole, 4))
+    assert_equal_checkpoints(checkpoints.checkpoint_folder(output, 6), checkpoints.checkpoint_folder(whole, 6))
     assert log_of(output) == log_of(whole)
 
 
@@ -186,7 +186,7 @@ def test_a_second_run_into_the_same_folder_is_refused_and_another_family_too(fol
 
 
 def test_a_checkpoint_of_another_width_is_refused(folders, whole_run):
-    run = run_of("stylegan2_avatars", folders, whole_run("stylegan2_avatars"), 4, "recipe.channel_max=4")
+    run = run_of("stylegan2_avatars", folders, whole_run("stylegan2_avatars"), 6, "recipe.channel_max=4")
     with pytest.raises(WeightsError):
         trainer.train(run, "auto")
     with pytest.raises(WeightsError, match="no checkpoint"):
@@ -194,7 +194,7 @@ def test_a_checkpoint_of_another_width_is_refused(folders, whole_run):
 
 
 def test_pix2pix_starts_from_weights_and_refuses_those_of_another_network(folders, whole_run, tmp_path):
-    first = checkpoints.checkpoint_folder(whole_run("pix2pix_anime2real"), 4)
+    first = checkpoints.checkpoint_folder(whole_run("pix2pix_anime2real"), 6)
     start = f"recipe.start={first}"
     step = trainer.train(run_of("pix2pix_anime2real", folders, tmp_path / "fine", 1, start, "recipe.lr=0"))
     np.testing.assert_array_equal(*(read_weights(folder / "G.safetensors")["model.model.0.weight"]
@@ -210,9 +210,9 @@ def test_old_checkpoints_are_removed(folders, tmp_path):
 
 
 def test_the_delivered_file_says_how_to_rebuild_its_network(whole_run):
-    path = checkpoints.checkpoint_folder(whole_run("stylegan2_avatars"), 4) / "G_ema.safetensors"
+    path = checkpoints.checkpoint_folder(whole_run("stylegan2_avatars"), 6) / "G_ema.safetensors"
     metadata = read_metadata(path)
-    assert metadata["family"] == "stylegan2" and metadata["step"] == 4 and len(metadata["w_mean"]) == 8
+    assert metadata["family"] == "stylegan2" and metadata["step"] == 6 and len(metadata["w_mean"]) == 8
     assert metadata["network"]["size"] == 16 and metadata["network"]["channel_max"] == 8
 
 
@@ -244,3 +244,22 @@ def test_dry_run_shows_the_settings_and_trains_nothing(folders, tmp_path, capsys
     assert trainer.main(arguments) == 0
     shown = capsys.readouterr().out
     assert "# 6 samples" in shown and "# G: " in shown and "channel_max: 8" in shown and not (tmp_path / "out").exists()
+
+
+def test_loss_scales_are_part_of_a_checkpoint_and_start_anew_in_one_without(folders, whole_run, tmp_path):
+    import paddle
+    run = run_of("stylegan2_avatars", folders, tmp_path, 4)
+    states = []
+    for folder in (None, tmp_path / "checkpoints" / "step_00000001",
+                   checkpoints.checkpoint_folder(whole_run("stylegan2_avatars"), 2)):
+        with paddle.utils.unique_name.guard():
+            recipe = config.recipe_class("stylegan2")(run)
+            trainer._scale_losses(recipe)                      # as in float16, which needs a GPU
+            if folder is None:
+                recipe.opt_G.loss_scale.state.set_value(paddle.to_tensor([64.0, 7.0]))
+                checkpoints.save_checkpoint(recipe, run, 1)
+            else:
+                checkpoints.load_checkpoint(recipe, folder)
+        states.append([optimizer.loss_scale.state.tolist() for optimizer in (recipe.opt_G, recipe.opt_D)])
+    fresh = [2.0**15, 0.0]
+    assert states == [[[64.0, 7.0], fresh], [[64.0, 7.0], fresh], [fresh, fresh]]

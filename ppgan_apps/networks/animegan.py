@@ -8,6 +8,7 @@ import paddle
 import paddle.nn as nn
 import paddle.nn.functional as F
 
+from ..sharing import dropout
 from .layers import ReflectionPad, SpectralConv2D, normal_attr
 
 
@@ -42,7 +43,7 @@ class AnimeGANDiscriminator(nn.Layer):
     def forward(self, x):
         features = self.body(x)                                      # [N, 4 * channel, H / 4, W / 4]
         if self.dropout:
-            features = F.dropout2d(features, self.dropout, training=self.training)
+            features = dropout(features, self.dropout, self.training, whole_maps=True)
         return self.head(features)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import paddle
 import paddle.nn as nn
 
+from ..sharing import Dropout
 from .layers import convolution, normal_attr, transposed_convolution
 
 LABEL_DIM = 50                               # numbers that a label becomes before it joins z or the features
@@ -163,7 +164,7 @@ def _halving(inputs: int, outputs: int, momentum: float | None, dropout: float) 
     layers = [convolution(inputs, outputs, 4, 2, 1, weight_attr=normal_attr(), biased=momentum is None)]
     if momentum is not None:
         layers.append(_batch_norm(outputs, momentum))
-    return [*layers, nn.LeakyReLU(0.2), *([nn.Dropout(dropout)] if dropout else [])]
+    return [*layers, nn.LeakyReLU(0.2), *([Dropout(dropout)] if dropout else [])]
 
 
 def _batch_norm(channels: int, momentum: float) -> nn.BatchNorm2D:

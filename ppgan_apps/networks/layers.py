@@ -7,6 +7,8 @@ import paddle
 import paddle.nn as nn
 import paddle.nn.functional as F
 
+from ..sharing import Dropout
+
 EPSILON = 1e-5                               # of every norm here
 
 
@@ -142,7 +144,7 @@ class ResidualBlock(nn.Layer):
                       norm(channels)]
             return layers if zero else [padding, *layers]
 
-        between = [nn.ReLU(), nn.Dropout(0.5)] if dropout else [nn.ReLU()]
+        between = [nn.ReLU(), Dropout(0.5)] if dropout else [nn.ReLU()]
         self.conv_block = nn.Sequential(*normed(), *between, *normed())
 
     def forward(self, x):

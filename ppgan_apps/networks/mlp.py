@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import paddle
 import paddle.nn as nn
-import paddle.nn.functional as F
+
+from ..sharing import dropout
 
 
 class MLPGenerator(nn.Layer):
@@ -46,10 +47,10 @@ class MLPDiscriminator(nn.Layer):
 
     def forward(self, x):
         x = (x.reshape([len(x), -1]) + 1) / 2                  # [N, C * H * W]
-        x = F.dropout(x, self.arguments["input_dropout"], training=self.training)
+        x = dropout(x, self.arguments["input_dropout"], self.training)
         for layer in self.hidden:
             x = layer(x).reshape([len(x), -1, self.arguments["pieces"]]).max(2)    # [N, width]
-            x = F.dropout(x, self.arguments["dropout"], training=self.training)
+            x = dropout(x, self.arguments["dropout"], self.training)
         return self.head(x)
 
 

@@ -14,6 +14,7 @@ import paddle
 import paddle.nn as nn
 import paddle.nn.functional as F
 
+from ..sharing import randn
 from .equalised import GAIN, EqualConv2D, EqualLinear, LeakyBias
 from .layers import add_bias
 from .resampling import (
@@ -129,7 +130,7 @@ class StyledConv(nn.Layer):
     def forward(self, x, w, noise, twice_differentiable: bool = True):
         x = self.conv(x, w, GAIN, twice_differentiable)
         if noise is None:
-            noise = paddle.randn([x.shape[0], 1, *x.shape[2:]])
+            noise = randn([x.shape[0], 1, *x.shape[2:]])
         return self.activate(self.noise(x, noise, GAIN))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import paddle
 import paddle.nn as nn
 
+from ..sharing import Dropout
 from .layers import convolution, norm_layer, normal_attr, transposed_convolution
 
 
@@ -21,7 +22,7 @@ class _Level(nn.Layer):
             down += [norm_layer(norm_type, inner), inner_level]
         widened = inner if inner_level is None else 2 * inner        # by the inner level's skip connection
         up = [nn.ReLU(), _doubling(widened, outer, biased), norm_layer(norm_type, outer)]
-        self.model = nn.Sequential(*down, *up, *([nn.Dropout(0.5)] if dropout else []))
+        self.model = nn.Sequential(*down, *up, *([Dropout(0.5)] if dropout else []))
 
     def forward(self, x):
         return paddle.concat([x, self.model(x)], 1)

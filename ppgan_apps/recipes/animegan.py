@@ -17,7 +17,7 @@ from ..losses import least_squares
 from ..networks.animegan import AnimeGANDiscriminator, AnimeGANGenerator
 from ..networks.mobilenetv2 import MobileNetV2
 from ..networks.vgg import VGG19
-from ..steps import frozen, linear_decay, update
+from ..steps import frozen, linear_decay, once, update
 from ..weights import load_strict, read_weights, resolve
 from .base import Recipe
 
@@ -85,22 +85,25 @@ class AnimeGAN(Recipe):
 
     def train_step(self, batch, step):
         if step < self.cfg.warmup_steps:
-            return self._warm_up(batch["photo"])
+            return self._warm_up(batch)
         self._set_rates(step)
-        photo = batch["photo"]
-        fake = self.netG(photo)
-        loss_d = self._train_discriminator(batch, fake.detach())
-        with frozen(self.netD):
-            terms = self._generator_terms(photo, self._style_pictures(batch), fake)
-            update(self.opt_G, sum(terms.values()))
-        return {"D": loss_d, **{name: term.detach() for name, term in terms.items()}}
+        generate = once(lambda part: self.netG(part["photo"]))
 
-    def _warm_up(self, photo):
+        def generator(part):
+            terms = self._generator_terms(part["photo"], self._style_pictures(part), generate(part))
+            return sum(terms.values()), terms
+        losses = update(self.opt_D, lambda part: self._discriminator_loss(part, generate(part).detach()), batch)
+        with frozen(self.netD):
+            return {**losses, **update(self.opt_G, generator, batch)}
+
+    def _warm_up(self, batch):
         """Content alone, at its own rate: section 3.3."""
+        def objective(part):
+            photo, fake = part["photo"], self.netG(part["photo"])
+            loss = self.cfg.content_weight * perceptual.content(self._features(photo), self._features(fake))
+            return loss, {"content": loss}
         self.opt_G.set_lr(self.cfg.warmup_lr)
-        loss = self.cfg.content_weight * perceptual.content(self._features(photo), self._features(self.netG(photo)))
-        update(self.opt_G, loss)
-        return {"content": loss.detach()}
+        return update(self.opt_G, objective, batch)
 
     def _set_rates(self, step: int) -> None:
         cfg = self.cfg
@@ -108,7 +111,7 @@ class AnimeGAN(Recipe):
         self.opt_G.set_lr(linear_decay(cfg.lr_g, since, left, cfg.decay_start))
         self.opt_D.set_lr(linear_decay(cfg.lr_d, since, left, cfg.decay_start))
 
-    def _train_discriminator(self, batch, fake):
+    def _discriminator_loss(self, batch, fake):
         """Real: the style in colour; not real: generated, without colour, with smoothed edges: eq. 8, least squares."""
         cfg = self.cfg
         loss = cfg.adversarial_weight * (
@@ -116,8 +119,7 @@ class AnimeGAN(Recipe):
             + cfg.fake_term * least_squares(self.netD(fake), 0.0)
             + cfg.grey_term * least_squares(self.netD(batch["anime_grey"]), 0.0)
             + cfg.smooth_term * least_squares(self.netD(batch["smooth_grey"]), 0.0))
-        update(self.opt_D, loss)
-        return loss.detach()
+        return loss, {"D": loss}
 
     def _generator_terms(self, photo, style, fake) -> dict:
         """The weighted terms of eq. 7."""

@@ -14,7 +14,7 @@ from .. import perceptual
 from ..data import CartoonImages
 from ..losses import binary_cross_entropy, logistic_generator
 from ..networks.cartoongan import CartoonGANDiscriminator, CartoonGANGenerator
-from ..steps import frozen, update
+from ..steps import frozen, once, update
 from .animegan import frozen_features
 from .base import Recipe
 
@@ -52,25 +52,30 @@ class CartoonGAN(Recipe):
         return paddle.optimizer.Adam(self.cfg.lr, beta1=self.cfg.beta1, beta2=0.999, parameters=network.parameters())
 
     def train_step(self, batch, step):
-        photo = batch["photo"]
-        fake = self.netG(photo)
-        content = self.cfg.content_weight * perceptual.content(self._features(photo), self._features(fake))   # eq. 4
+        generate = once(lambda part: self.netG(part["photo"]))
         if step < self.cfg.warmup_steps:
-            update(self.opt_G, content)
-            return {"content": content.detach()}
-        loss_d = self._train_discriminator(batch, fake.detach())
+            return update(self.opt_G, lambda part: self._content(part["photo"], generate(part)), batch)
+        losses = update(self.opt_D, lambda part: self._discriminator_loss(part, generate(part).detach()), batch)
         with frozen(self.netD):
-            adversarial = logistic_generator(self.netD(fake))
-            update(self.opt_G, adversarial + content)                                                         # eq. 2
-        return {"D": loss_d, "adversarial": adversarial.detach(), "content": content.detach()}
+            return {**losses, **update(self.opt_G, lambda part: self._generator_loss(part, generate(part)), batch)}
 
-    def _train_discriminator(self, batch, fake):
+    def _content(self, photo, fake):
+        """The weighted content term, eq. 4."""
+        content = self.cfg.content_weight * perceptual.content(self._features(photo), self._features(fake))
+        return content, {"content": content}
+
+    def _generator_loss(self, batch, fake):
+        """Eq. 2."""
+        adversarial = logistic_generator(self.netD(fake))
+        content, logged = self._content(batch["photo"], fake)
+        return adversarial + content, {"adversarial": adversarial, **logged}
+
+    def _discriminator_loss(self, batch, fake):
         """Real: cartoons; not real: cartoons with smoothed edges, generated pictures: eq. 3 as a minimisation."""
         loss = (binary_cross_entropy(self.netD(batch["cartoon"]), 1.0)
                 + self.cfg.smooth_term * binary_cross_entropy(self.netD(batch["smooth"]), 0.0)
                 + binary_cross_entropy(self.netD(fake), 0.0))
-        update(self.opt_D, loss)
-        return loss.detach()
+        return loss, {"D": loss}
 
     def preview(self, batch):
         return {"photo": batch["photo"], "fake": self.netG(batch["photo"]), "cartoon": batch["cartoon"]}

@@ -15,6 +15,7 @@ from ..errors import ConfigError
 from ..losses import least_squares_discriminator, least_squares_generator
 from ..networks.patchgan import NLayerDiscriminator
 from ..networks.resnet import ResnetGenerator
+from ..sharing import gather, own, together
 from ..steps import frozen, linear_decay, update
 from .base import Recipe
 
@@ -66,12 +67,17 @@ class CycleGAN(Recipe):
         rate = linear_decay(self.cfg.lr, step, self.run.steps, self.cfg.decay_start)
         self.opt_G.set_lr(rate)
         self.opt_D.set_lr(rate)
-        real_a, real_b = batch["real_a"], batch["real_b"]
+        made_a, made_b = [], []
+
+        def objective(part):
+            fake_a, fake_b, terms = self._generator_terms(part["real_a"], part["real_b"])
+            made_a.append(fake_a.detach())
+            made_b.append(fake_b.detach())
+            return sum(terms.values()), terms
         with frozen(self.netD_A, self.netD_B):
-            fake_a, fake_b, terms = self._generator_terms(real_a, real_b)
-            update(self.opt_G, sum(terms.values()))
-        losses = self._train_discriminators(real_a, real_b, *self._from_pools(fake_a, fake_b, step))
-        return {**losses, **{name: term.detach() for name, term in terms.items()}}
+            terms = update(self.opt_G, objective, batch)
+        fake_a, fake_b = self._from_pools(together(made_a), together(made_b), step)
+        return {**self._train_discriminators({**batch, "fake_a": fake_a, "fake_b": fake_b}), **terms}
 
     def _generator_terms(self, real_a, real_b):
         """The pictures made and the weighted terms of eq. 3, with the identity term of section 5.2."""
@@ -87,20 +93,22 @@ class CycleGAN(Recipe):
         return fake_a, fake_b, terms
 
     def _from_pools(self, fake_a, fake_b, step: int):
-        """What the discriminators are shown in place of the newest pictures."""
-        fake_a, fake_b = fake_a.detach().astype("float32"), fake_b.detach().astype("float32")
+        """What the discriminators are shown in place of the newest pictures. Every process keeps the same pools."""
+        fake_a, fake_b = fake_a.astype("float32"), fake_b.astype("float32")
         if not self.cfg.pool_size:
             return fake_a, fake_b
         random = np.random.default_rng([self.run.seed, 3, step])     # pools resume exactly without a saved state
-        seen = step * len(fake_a)
-        return exchange(self.pool_a, fake_a, seen, random), exchange(self.pool_b, fake_b, seen, random)
+        seen = step * self.run.batch_size
+        shown_a = exchange(self.pool_a, gather(fake_a), seen, random)
+        return own(shown_a), own(exchange(self.pool_b, gather(fake_b), seen, random))
 
-    def _train_discriminators(self, real_a, real_b, fake_a, fake_b):
+    def _train_discriminators(self, batch):
         """Half of the least squares, so that D learns at half of G's pace (section 7.1)."""
-        loss_a = 0.5 * least_squares_discriminator(self.netD_A(real_b), self.netD_A(fake_b))
-        loss_b = 0.5 * least_squares_discriminator(self.netD_B(real_a), self.netD_B(fake_a))
-        update(self.opt_D, loss_a + loss_b)
-        return {"D_A": loss_a.detach(), "D_B": loss_b.detach()}
+        def objective(part):
+            loss_a = 0.5 * least_squares_discriminator(self.netD_A(part["real_b"]), self.netD_A(part["fake_b"]))
+            loss_b = 0.5 * least_squares_discriminator(self.netD_B(part["real_a"]), self.netD_B(part["fake_a"]))
+            return loss_a + loss_b, {"D_A": loss_a, "D_B": loss_b}
+        return update(self.opt_D, objective, batch)
 
     def preview(self, batch):
         fake_b, fake_a = self.netG_A(batch["real_a"]), self.netG_B(batch["real_b"])

@@ -13,6 +13,7 @@ from ..data import LabelledImages
 from ..errors import ConfigError
 from ..losses import logistic_discriminator, logistic_generator, softmax_discriminator, softmax_generator
 from ..networks.dcgan import AvatarDiscriminator, AvatarGenerator, DCGANDiscriminator, DCGANGenerator
+from ..sharing import rand, randn
 from .gan import GAN
 
 
@@ -67,7 +68,7 @@ class DCGAN(GAN):
 
     def latents(self, batch_size: int):
         shape = [batch_size, self.cfg.latent_dim]
-        return paddle.rand(shape) if self.cfg.latent == "uniform" else paddle.randn(shape)
+        return rand(shape) if self.cfg.latent == "uniform" else randn(shape)
 
     def discriminator_loss(self, real_logits, fake_logits):
         loss = softmax_discriminator if real_logits.shape[1] == 2 else logistic_discriminator

@@ -12,6 +12,7 @@ import paddle
 from ..data import LabelledImages
 from ..losses import logistic_discriminator, logistic_generator
 from ..networks.mlp import MLPDiscriminator, MLPGenerator
+from ..sharing import rand
 from ..steps import frozen, update
 from .base import Recipe
 
@@ -58,19 +59,21 @@ class GAN(Recipe):
 
     def latents(self, batch_size: int):
         """z, [N, latent_dim]."""
-        return paddle.uniform([batch_size, self.cfg.latent_dim], min=-1.0, max=1.0)
+        return 2 * rand([batch_size, self.cfg.latent_dim]) - 1
 
     def train_step(self, batch, step):
         return {**self.train_discriminator(batch), **self.train_generator(batch)}
 
     def train_discriminator(self, batch) -> dict:
         """One update of D; G's pictures count as given."""
-        with paddle.no_grad():
-            fake = self.generate(batch)
-        loss = self.discriminator_loss(self.judge(batch["real"], batch), self.judge(fake, batch))
-        update(self.opt_D, loss)
+        def objective(part):
+            with paddle.no_grad():
+                fake = self.generate(part)
+            loss = self.discriminator_loss(self.judge(part["real"], part), self.judge(fake, part))
+            return loss, {"D": loss}
+        losses = update(self.opt_D, objective, batch)
         self.constrain()
-        return {"D": loss.detach()}
+        return losses
 
     def constrain(self) -> None:
         """What keeps D in bounds after each update: without short columns, dropout and this rate diverge."""
@@ -78,10 +81,11 @@ class GAN(Recipe):
 
     def train_generator(self, batch) -> dict:
         """One update of G, on new latents; D only passes the gradient on."""
+        def objective(part):
+            loss = self.generator_loss(self.judge(self.generate(part), part))
+            return loss, {"G": loss}
         with frozen(self.D):
-            loss = self.generator_loss(self.judge(self.generate(batch), batch))
-            update(self.opt_G, loss)
-        return {"G": loss.detach()}
+            return update(self.opt_G, objective, batch)
 
     def generate(self, batch):
         """As many pictures as the batch has, [N, C, H, W]."""

@@ -19,7 +19,7 @@ from ..networks.patchgan import NLayerDiscriminator
 from ..networks.photo2cartoon import Photo2CartoonGenerator
 from ..networks.unet import UnetGenerator
 from ..perceptual import gradient_difference
-from ..steps import frozen, linear_decay, update
+from ..steps import frozen, linear_decay, once, update
 from ..weights import load_strict, read_weights, resolve
 from .base import Recipe
 
@@ -77,31 +77,37 @@ class Pix2Pix(Recipe):
         return paddle.optimizer.Adam(self.cfg.lr, beta1=self.cfg.beta1, beta2=0.999, parameters=network.parameters())
 
     def train_step(self, batch, step):
-        cfg, real_a, real_b = self.cfg, batch["real_a"], batch["real_b"]
+        cfg = self.cfg
         warming_up = step < cfg.warmup_steps
         rate = cfg.warmup_lr if warming_up else linear_decay(cfg.lr, step, self.run.steps, cfg.decay_start)
         self.opt_G.set_lr(rate)
-        fake_b = self._generate(real_a)
-        l1 = F.l1_loss(fake_b, real_b)
+        generate = once(lambda part: self._generate(part["real_a"]))
+        if warming_up or not cfg.gan_weight:
+            return update(self.opt_G, lambda part: self._distance(generate(part), part["real_b"]), batch)
+        self.opt_D.set_lr(rate)
+        losses = update(self.opt_D, lambda part: self._discriminator_loss(part, generate(part).detach()), batch)
+        with frozen(self.D):
+            return {**losses, **update(self.opt_G, lambda part: self._generator_loss(part, generate(part)), batch)}
+
+    def _distance(self, fake_b, real_b):
+        """The weighted distance of the pictures made from those wanted, and its L1 to log."""
+        cfg, l1 = self.cfg, F.l1_loss(fake_b, real_b)
         distance = cfg.l1_weight * l1
         if cfg.edge_weight:
             distance = distance + cfg.edge_weight * gradient_difference(fake_b, real_b)
-        if warming_up or not cfg.gan_weight:
-            update(self.opt_G, distance)
-            return {"l1": l1.detach()}
-        self.opt_D.set_lr(rate)
-        loss_d = self._train_discriminator(real_a, real_b, fake_b.detach())
-        with frozen(self.D):
-            adversarial = logistic_generator(self.D(paddle.concat([real_a, fake_b], 1)))     # eq. 1, G's part
-            update(self.opt_G, cfg.gan_weight * adversarial + distance)                      # eq. 4
-        return {"D": loss_d, "G": adversarial.detach(), "l1": l1.detach()}
+        return distance, {"l1": l1}
 
-    def _train_discriminator(self, real_a, real_b, fake_b):
+    def _generator_loss(self, part, fake_b):
+        """Eq. 4: G's part of eq. 1 and the distance."""
+        adversarial = logistic_generator(self.D(paddle.concat([part["real_a"], fake_b], 1)))
+        distance, logged = self._distance(fake_b, part["real_b"])
+        return self.cfg.gan_weight * adversarial + distance, {"G": adversarial, **logged}
+
+    def _discriminator_loss(self, part, fake_b):
         """Half of eq. 1, so that D learns at half of G's pace (section 3.3)."""
-        loss = 0.5 * logistic_discriminator(self.D(paddle.concat([real_a, real_b], 1)),
-                                            self.D(paddle.concat([real_a, fake_b], 1)))
-        update(self.opt_D, loss)
-        return loss.detach()
+        loss = 0.5 * logistic_discriminator(self.D(paddle.concat([part["real_a"], part["real_b"]], 1)),
+                                            self.D(paddle.concat([part["real_a"], fake_b], 1)))
+        return loss, {"D": loss}
 
     def _generate(self, real_a):
         fake = self.G(real_a)

@@ -20,6 +20,7 @@ from ..data import Images
 from ..errors import ConfigError, WeightsError
 from ..losses import logistic_discriminator, logistic_generator, path_lengths, r1_penalty
 from ..networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
+from ..sharing import mean_over_processes, randn
 from ..steps import ema, frozen, full_precision, update
 from ..weights import load_strict, read_metadata, read_weights, resolve
 from .base import Recipe
@@ -207,28 +208,28 @@ class StyleGAN2(Recipe):
         return {"G": loss.detach()}
 
     def _regularise_generator(self, batch_size: int):
-        """(|J_w^T y| - a)^2, a being the running mean of the length: eq. 4."""
+        """(|J_w^T y| - a)^2, a being the running mean of the length before this step: eq. 4."""
         with full_precision():
             latents = self._latents(batch_size)
             fake = self.G.synthesis(latents, noise="fresh")
-            lengths = path_lengths(fake, latents, paddle.randn(fake.shape))
-            mean = self.path_mean + self.cfg.path_decay * (lengths.mean() - self.path_mean)
-            penalty = ((lengths - mean) ** 2).mean()
+            lengths = path_lengths(fake, latents, randn(fake.shape))
+            penalty = ((lengths - self.path_mean) ** 2).mean()
             update(self.opt_G, penalty * (self.cfg.path_weight * self.cfg.path_every))
-        self.path_mean.set_value(mean.detach())
+        mean = mean_over_processes(lengths.detach().mean())
+        self.path_mean.set_value(self.path_mean + self.cfg.path_decay * (mean - self.path_mean))
         return penalty.detach()
 
     def _latents(self, batch_size: int, track: bool = False):
         """w for every layer, [N, n_latent, D]; with probability `mixing` another w from a random layer on."""
-        w = self.G.mapping(paddle.randn([batch_size, self.cfg.style_dim]))
+        w = self.G.mapping(randn([batch_size, self.cfg.style_dim]))
         if track:
-            mean = w.detach().mean(0)
+            mean = mean_over_processes(w.detach().mean(0))
             self.w_mean.set_value(mean + (self.w_mean - mean) * self.cfg.w_decay)
         layers = self.G.n_latent
         latents = w.unsqueeze(1).expand([batch_size, layers, w.shape[1]])
         if paddle.rand([1]).item() >= self.cfg.mixing:
             return latents
-        other = self.G.mapping(paddle.randn([batch_size, self.cfg.style_dim])).unsqueeze(1).expand(latents.shape)
+        other = self.G.mapping(randn([batch_size, self.cfg.style_dim])).unsqueeze(1).expand(latents.shape)
         cut = int(paddle.randint(1, layers, [1]).item())
         return paddle.concat([latents[:, :cut], other[:, cut:]], axis=1)
 

@@ -12,7 +12,7 @@ import paddle.nn.functional as F
 from ..data import UnpairedImages
 from ..losses import binary_cross_entropy, least_squares, least_squares_discriminator
 from ..networks.ugatit import UGATITDiscriminator, UGATITGenerator
-from ..steps import frozen, linear_decay, update
+from ..steps import frozen, linear_decay, once, update
 from .base import Recipe
 
 
@@ -63,18 +63,24 @@ class UGATIT(Recipe):
         rate = linear_decay(self.cfg.lr, step, self.run.steps, self.cfg.decay_start)
         self.opt_G.set_lr(rate)
         self.opt_D.set_lr(rate)
-        real_a, real_b = batch["real_a"], batch["real_b"]
-        fake_b, fake_b_cam, _ = self.genA2B(real_a)
-        fake_a, fake_a_cam, _ = self.genB2A(real_b)
-        loss_d = self._discriminator_loss(real_a, fake_a.detach(), self.disGA, self.disLA)
-        loss_d = loss_d + self._discriminator_loss(real_b, fake_b.detach(), self.disGB, self.disLB)
-        update(self.opt_D, self.cfg.adversarial_weight * loss_d)
+        fakes = once(lambda part: (*self.genB2A(part["real_b"])[:2], *self.genA2B(part["real_a"])[:2]))
+
+        def discriminators(part):
+            fake_a, _, fake_b, _ = fakes(part)
+            loss = self._discriminator_loss(part["real_a"], fake_a.detach(), self.disGA, self.disLA)
+            loss = loss + self._discriminator_loss(part["real_b"], fake_b.detach(), self.disGB, self.disLB)
+            return self.cfg.adversarial_weight * loss, {"D": loss}
+
+        def generators(part):
+            fake_a, fake_a_cam, fake_b, fake_b_cam = fakes(part)
+            terms = self._generator_terms(part["real_a"], part["real_b"], fake_a, fake_b, fake_a_cam, fake_b_cam)
+            return sum(terms.values()), terms
+        losses = update(self.opt_D, discriminators, batch)
         with frozen(self.disGA, self.disGB, self.disLA, self.disLB):
-            terms = self._generator_terms(real_a, real_b, fake_a, fake_b, fake_a_cam, fake_b_cam)
-            update(self.opt_G, sum(terms.values()))
+            losses.update(update(self.opt_G, generators, batch))
         for generator in (self.genA2B, self.genB2A):
             clip_rho(generator)
-        return {"D": loss_d.detach(), **{name: term.detach() for name, term in terms.items()}}
+        return losses
 
     def _discriminator_loss(self, real, fake, *discriminators):
         """Least squares over the logits and the attention logits of each discriminator: section 2.2.1."""

@@ -10,6 +10,7 @@ import paddle
 
 from ..data import LabelledImages
 from ..losses import gradient_penalty
+from ..sharing import rand
 from ..steps import full_precision, update
 from .dcgan import DCGAN, Networks
 from .wgan import WGAN, check_critic_steps
@@ -39,21 +40,22 @@ class WGANGP(WGAN):
         return DCGAN.optimizer(self, network)
 
     def train_discriminator(self, batch):
-        real = batch["real"]
-        with paddle.no_grad():
-            fake = self.generate(batch)
-        loss = self.discriminator_loss(self.judge(real, batch), self.judge(fake, batch))
-        with full_precision():
-            penalty = self.penalty(real, fake.astype(real.dtype), batch)
-            update(self.opt_D, loss.astype(penalty.dtype) + self.cfg.penalty_weight * penalty)
-        return {"D": loss.detach(), "penalty": penalty.detach()}
+        def objective(part):
+            real = part["real"]
+            with paddle.no_grad():
+                fake = self.generate(part)
+            loss = self.discriminator_loss(self.judge(real, part), self.judge(fake, part))
+            with full_precision():
+                penalty = self.penalty(real, fake.astype(real.dtype), part)
+            return loss.astype(penalty.dtype) + self.cfg.penalty_weight * penalty, {"D": loss, "penalty": penalty}
+        return update(self.opt_D, objective, batch)
 
     def constrain(self):
         """The penalty keeps the critic smooth: nothing is clipped."""
 
     def penalty(self, real, fake, batch):
         """The penalty at one point of each line from a real to a generated picture: lines 4 to 7 of algorithm 1."""
-        share = paddle.rand([len(real), 1, 1, 1], dtype=real.dtype)
+        share = rand([len(real), 1, 1, 1])
         points = (share * real + (1 - share) * fake).detach()
         points.stop_gradient = False
         return gradient_penalty(points, self.judge(points, batch))

@@ -17,6 +17,7 @@ from ppgan_apps.networks.dcgan import (
     DCGANGenerator,
 )
 from ppgan_apps.networks.mlp import MLPDiscriminator, MLPGenerator
+from ppgan_apps.sharing import Dropout
 
 NETWORKS = {
     "mlp_generator": (MLPGenerator, {"width": 16}, [100]),
@@ -102,7 +103,7 @@ def test_the_avatar_networks_normalise_and_drop_as_described():
     norms = [layer for network in (generator, discriminator) for layer in network.sublayers()
              if isinstance(layer, paddle.nn.BatchNorm2D)]
     assert norms and {norm._momentum for norm in norms} == {0.5}
-    assert {layer.p for layer in discriminator.sublayers() if isinstance(layer, paddle.nn.Dropout)} == {0.4}
+    assert {layer.share for layer in discriminator.sublayers() if isinstance(layer, Dropout)} == {0.4}
     slopes = {layer._negative_slope for layer in discriminator.sublayers() if isinstance(layer, paddle.nn.LeakyReLU)}
     assert slopes == {0.2}
     assert isinstance(generator.layers[0], BasicBlock)

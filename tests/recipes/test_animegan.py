@@ -144,7 +144,7 @@ def test_the_discriminators_loss_and_the_weights_of_its_terms():
     recipe.netD.eval()
     with paddle.no_grad():
         logits = {name: recipe.netD(batch[name]).numpy() for name in batch}
-    loss = float(recipe._train_discriminator(batch, batch["photo"]))
+    loss = float(recipe._discriminator_loss(batch, batch["photo"])[0])
     expected = 300 * (0.5 * ((logits["anime"] - 1) ** 2).mean() + 2 * (logits["photo"] ** 2).mean()
                       + 0.25 * (logits["smooth_grey"] ** 2).mean())
     assert loss == pytest.approx(expected, rel=1e-4)

@@ -112,7 +112,7 @@ def test_discriminators_learn_from_half_of_the_least_squares(tmp_path):
     recipe, batch = recipe_of(run_of(tmp_path)), batch_of(0)
     with paddle.no_grad():
         real, fake = recipe.netD_A(batch["real_b"]).numpy(), recipe.netD_A(batch["real_a"]).numpy()
-    losses = recipe._train_discriminators(batch["real_a"], batch["real_b"], batch["real_b"], batch["real_a"])
+    losses = recipe._train_discriminators({**batch, "fake_a": batch["real_b"], "fake_b": batch["real_a"]})
     assert float(losses["D_A"]) == pytest.approx((((real - 1) ** 2).mean() + (fake**2).mean()) / 2, rel=1e-5)
 
 
