@@ -36,7 +36,7 @@ class CGAN(DCGAN):
         return self.G(self.latents(len(batch["real"])), batch["label"])
 
     def judge(self, images, batch):
-        return self.D(images, batch["label"])
+        return self.D(self.noisy(images), batch["label"])
 
     def preview(self, batch):
         """A row for each label, a column for each z."""

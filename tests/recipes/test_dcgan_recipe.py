@@ -71,3 +71,35 @@ def test_it_learns_the_brightness_of_its_data(build):
 def test_sizes_that_do_not_fit_are_one_sentence(build, data, numbers):
     with pytest.raises(ConfigError, match="data.size is"):
         build("dcgan", data, **numbers)
+
+
+@pytest.mark.parametrize("family", ["dcgan", "cgan"])
+def test_d_sees_noise_that_falls_in_a_line_to_nothing(build, batch, family):
+    data = batch(8)
+    recipe = build(family, {"size": 8}, width=2, latent_dim=4, instance_noise=0.4) if family == "dcgan" else \
+        build_with_labels(instance_noise=0.4)
+    for step, deviation in ((0, 0.4), (50, 0.2)):              # of 100 steps
+        recipe.train_step(data, step)
+        assert recipe.noise == pytest.approx(deviation)
+        assert float(recipe.noisy(paddle.zeros([8, 3, 32, 32])).std()) == pytest.approx(deviation, rel=0.05)
+    recipe.D.eval()
+    told = (data["label"],) if family == "cgan" else ()
+    paddle.seed(7)
+    noisy = data["real"] + 0.2 * paddle.randn(data["real"].shape)
+    paddle.seed(7)
+    assert np.allclose(recipe.judge(data["real"], data).numpy(), recipe.D(noisy, *told).numpy(), atol=1e-6)
+
+
+def build_with_labels(**numbers):
+    """A cgan of two labels without a folder of pictures."""
+    run = config.parse_run({"family": "cgan", "steps": 100, "batch_size": 4, "data": {"path": "none", "size": 8},
+                            "recipe": {"width": 2, "latent_dim": 4, **numbers}})
+    run.data.classes = ("short", "long")
+    return config.recipe_class("cgan")(run)
+
+
+def test_without_instance_noise_d_sees_the_bits(build, batch):
+    recipe, pictures = build("dcgan", width=2), batch()["real"]
+    assert recipe.noisy(pictures) is pictures
+    with pytest.raises(ConfigError, match="instance_noise is -1"):
+        build("dcgan", instance_noise=-1)
