@@ -85,20 +85,20 @@ def nearest(generator, target, count: int = 1000, seed: int = 0, distance=laplac
 
 
 def project(generator, target, start: np.ndarray, layerwise: bool = True, steps: int = 500, rate: float = 0.05,
-            distance=laplacian_distance, optimise_noise: bool = False,
+            distance=laplacian_distance, noise_weight: float | None = None,
             on_step: Callable[[int, float, object], None] | None = None) -> Projection:
     """Adam from `start` [1, D] or [1, n_latent, D] towards the w whose picture is closest to `target` [1, 3, H, W].
 
     Args:
         layerwise: every layer has its own w (w+: closer), or all share one (w: easier to edit).
         distance: of pictures [N, 3, H, W] from `target`; [N].
-        optimise_noise: the noise maps are found too, with the term that keeps them noise (appendix D); otherwise they
-            are the stored ones, held still.
+        noise_weight: None holds the stored noise still; a number lets the noise maps be found too, and is the weight of
+            the term that keeps them noise (`NOISE_WEIGHT` in appendix D).
         on_step: told the number of the step, its distance and its picture [1, 3, H, W].
     Of all steps the closest is returned. The same arguments give the same numbers on one machine.
     """
     w = _parameter(_start(generator, start, layerwise))
-    maps = [_parameter(noise.numpy()) for noise in generator.stored_noise()] if optimise_noise else []
+    maps = [_parameter(noise.numpy()) for noise in generator.stored_noise()] if noise_weight is not None else []
     optimizer = paddle.optimizer.Adam(rate, parameters=[w, *maps])
     history, best = [], None
     with frozen(generator):
@@ -114,7 +114,7 @@ def project(generator, target, start: np.ndarray, layerwise: bool = True, steps:
                 break
             optimizer.set_lr(rate * _schedule((step + 0.5) / steps))
             optimizer.clear_grad()
-            (found + NOISE_WEIGHT * sum(autocorrelation(noise) for noise in maps)).backward()
+            (found + (noise_weight or 0.0) * sum(autocorrelation(noise) for noise in maps)).backward()
             optimizer.step()
             _normalise(maps)
     found_w = best[1] if layerwise else np.repeat(best[1][:, None], generator.n_latent, axis=1)

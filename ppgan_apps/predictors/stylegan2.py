@@ -203,8 +203,8 @@ class StyleGAN2Predictor(Predictor):
         def seen(step, value, drawn):
             on_step(step, value, images.to_images(drawn)[0])
         start, _ = projection.nearest(self.network, target, samples, seed, distance, batch, on_sample)
-        return projection.project(self.network, target, start, space == "w+", steps, rate, distance, optimise_noise,
-                                  seen if on_step else None)
+        return projection.project(self.network, target, start, space == "w+", steps, rate, distance,
+                                  projection.NOISE_WEIGHT if optimise_noise else None, seen if on_step else None)
 
     def target(self, picture: str | Path | np.ndarray) -> np.ndarray:
         """The middle square of a picture at the generator's size, uint8 RGB. Raises ImageError."""
