@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -208,6 +209,8 @@ def _sweep(arguments: argparse.Namespace) -> None:
     path, = _free(arguments, "sweep.png")
     span = _span("--range", arguments.range) if arguments.range else None
     if _family(arguments.weight_path) in dcgan.FAMILIES:
+        if arguments.space != "z":
+            raise ConfigError(f"{arguments.weight_path} has no w: sweep its z.")
         predictor = dcgan.DCGANPredictor(arguments.weight_path, arguments.output, arguments.latent, arguments.device)
         values = _evenly(span or dcgan.RANGES[predictor.latent], arguments.count)
         options = ()
@@ -251,16 +254,21 @@ def _project(arguments: argparse.Namespace) -> None:
     paths = _free(arguments, *names, *([f"{stem}_search.{arguments.video}"] if arguments.video else []))
     if arguments.video:
         clips.check_clip(paths[3])
+    if not 0 < arguments.learning_rate < 10:
+        raise ConfigError(f"The learning rate is {arguments.learning_rate}: use a number such as 0.1.")
     picture = images.read_image(arguments.input)
     predictor = _predictor(arguments)
-    target, every, seen = predictor.target(picture), max(1, arguments.steps // CLIP_PICTURES), []
+    target, every = predictor.target(picture), max(1, arguments.steps // CLIP_PICTURES)
+    first, views = [], []                                      # the start at its own size, and the clip's pictures
     side = min(sheets.cell_size(target, arguments.cell or SMALLEST_FRAME), LARGEST_CLIP_CELL)
     with _counting(arguments.samples, "sample") as samples, _counting(arguments.steps + 1, "step") as bar:
         def on_step(step, distance, drawn):
             bar.set_postfix_str(f"distance {distance:.4f}", refresh=False)
             bar.update()
-            if step == 0 or arguments.video and step % every == 0:
-                seen.append(drawn)
+            if step == 0:
+                first.append(drawn)
+            if arguments.video and step % every == 0:
+                views.append(images.resize(drawn, (side, side)))
         found = predictor.project(picture, arguments.space, arguments.steps, arguments.samples, arguments.seed,
                                   arguments.learning_rate, arguments.vgg, arguments.optimise_noise, samples.update,
                                   on_step)
@@ -270,15 +278,15 @@ def _project(arguments: argparse.Namespace) -> None:
              "distance": found.distance, "start_distance": found.start_distance, "steps": arguments.steps,
              "samples": arguments.samples, "seed": arguments.seed, "learning_rate": arguments.learning_rate,
              "measure": "Laplacian pyramid" + (" and VGG-19" if arguments.vgg else "")}
-    compared = sheets.labelled([[target, seen[0], drawn]], columns=["picture", "nearest", "projected"],
+    compared = sheets.labelled([[target, *first, drawn]], columns=["picture", "nearest", "projected"],
                                cell=arguments.cell)
     images.write_image(paths[0], drawn)
     images.write_image(paths[1], compared)
     predictor.save_code(paths[2], code, **about)
     if arguments.video:
-        frames = ([images.resize(view, (side, side)) for view in (target, shown)]
-                  for shown in [*seen, *[drawn] * CLIP_FPS])
-        clips.write_clip(paths[3], (images.grid(pair, 2, padding=0) for pair in frames), CLIP_FPS)
+        beside, last = (images.resize(view, (side, side)) for view in (target, drawn))
+        frames = (images.grid([beside, view], 2, padding=0) for view in [*views, *[last] * CLIP_FPS])
+        clips.write_clip(paths[3], frames, CLIP_FPS)
     _tell(paths)
     print(f"distance ({about['measure']}): {found.start_distance:.4f} of the nearest of {arguments.samples} samples, "
           f"{found.distance:.4f} projected", file=sys.stderr)
@@ -338,9 +346,12 @@ def _free(arguments: argparse.Namespace, *names: str) -> list[Path]:
 def _span(option: str, text: str) -> tuple[float, float]:
     low, dots, high = text.partition("..")
     try:
-        return float(low), float(high if dots else low)
+        span = float(low), float(high if dots else low)
     except ValueError:
-        raise ConfigError(f"{option} {text!r} is no range: write two numbers such as -3..3.") from None
+        span = math.nan, math.nan
+    if not all(map(math.isfinite, span)):
+        raise ConfigError(f"{option} {text!r} is no range: write two numbers such as -3..3.")
+    return span
 
 
 def _evenly(span: tuple[float, float], count: int):

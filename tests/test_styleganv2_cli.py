@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_weights
 
-from ppgan_apps import cli, images
+from ppgan_apps import cli, downloads, images
 from ppgan_apps.images import read_image
 from ppgan_apps.weights import read_metadata
 
@@ -50,7 +50,8 @@ def run(folder, tmp_path, monkeypatch):
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+    """The sum of each file by its name."""
+    return {path.name: downloads.sha256_of(path) for path in folder.iterdir()} if folder.exists() else {}
 
 
 QUICK = {
@@ -131,6 +132,8 @@ def test_a_sweep_of_stylegan2_and_of_dcgan_has_twenty_pictures(run, tmp_path, ca
     capsys.readouterr()
     assert run("sweep", "--coordinates", "5", output=tmp_path / "no", weights="run") == 2
     assert "no coordinate 5" in capsys.readouterr().err
+    assert run("sweep", "--space", "w", output=tmp_path / "no", weights="run") == 2
+    assert "has no w" in capsys.readouterr().err
 
 
 def test_dcgans_z_is_distributed_as_in_its_run(folder):
@@ -146,7 +149,7 @@ def test_dcgans_z_is_distributed_as_in_its_run(folder):
 def test_a_projections_code_is_what_edit_starts_from(run, folder, tmp_path):
     assert run("project", "picture.png", "--steps", 20, "--samples", 5, "--space", "w") == 0
     out = tmp_path / "out"
-    about = read_metadata(out / "picture_code.safetensors")
+    about = read_metadata(out / "picture_code.safetensors")["stylegan2-code"]
     assert about["distance"] < about["start_distance"] and about["space"] == "w" and about["picture"] == "picture.png"
     assert run("edit", "--code", out / "picture_code.safetensors", "--direction", 1, "--strength", 0, "--count", 1,
                "--cell", SIDE) == 0
@@ -165,6 +168,7 @@ def test_a_projections_code_is_what_edit_starts_from(run, folder, tmp_path):
     (["project", "nowhere.png"], "nowhere.png"), (["project", "stylegan2.safetensors"], "not a picture"),
     (["project", "picture.png", "--vgg", "picture.png"], "picture.png"), (["edit", "--direction", "8"], "0 to 7"),
     (["edit", "--code", "stylegan2.safetensors"], "no code"), (["edit", "--strength", "much"], "no range"),
+    (["sweep", "--range", "0..inf"], "no range"), (["project", "picture.png", "--learning-rate", "0"], "learning rate"),
     (["edit", "--seed", str(2**32)], "seed")])
 def test_a_wrong_command_is_one_sentence_exit_2_and_no_file(arguments, words, run, tmp_path, capsys):
     assert run(*arguments) == 2
@@ -195,3 +199,12 @@ def test_the_script_of_the_tutorial_has_the_commands_too(folder, tmp_path):
                             cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert sorted(contents(tmp_path / "out")) == ["grid.png", "seed1.png", "seed2.png"]
+
+
+@pytest.mark.slow
+def test_projection_of_an_avatar_not_trained_on_is_far_closer_than_the_nearest_of_1000(tmp_path):
+    avatar = REPOSITORY / "docs" / "images" / "avatar.png"
+    assert cli.main(["styleganv2", "project", str(avatar), "--model-type", "avatars", "--steps", "200", "-o",
+                     str(tmp_path)]) == 0
+    about = read_metadata(tmp_path / "avatar_code.safetensors")["stylegan2-code"]
+    assert about["samples"] == 1000 and about["distance"] < 0.5 * about["start_distance"]

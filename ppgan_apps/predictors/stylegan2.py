@@ -21,7 +21,7 @@ TRUNCATION = 0.7
 BLACK = 0
 SWEPT = (-3.0, 3.0)                                            # values of one number of z, or deviations of one of w
 DEVIATION_SAMPLES = 1000                                       # w's that measure how far w spreads
-CODE = "stylegan2-code"                                        # what the file of a projection calls itself
+CODE = "stylegan2-code"                                        # where a code's file says what it is
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,8 @@ class StyleGAN2Predictor(Predictor):
     def save_code(self, path: str | Path, code: Code, **about) -> Path:
         """Writes a code as .safetensors; `about` is any JSON that should stand with it. Raises OutputError."""
         noise = {f"noise_{index}": values for index, values in enumerate(code.noise or ())}
-        return weights.save_weights(path, {"w": code.w, **noise}, {"family": CODE, **about})
+        # Under one name, since the format keeps names in no order and the same code should be the same file.
+        return weights.save_weights(path, {"w": code.w, **noise}, {CODE: about})
 
     def load_code(self, path: str | Path) -> Code:
         """A code that `save_code` wrote. Raises WeightsError when it is none, or made for another generator."""
