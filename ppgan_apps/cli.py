@@ -45,7 +45,15 @@ STYLEGAN2_EXAMPLES = """\
 examples:
   ppgan-apps styleganv2 --seed 233 -o output             writes sample.png, sample_mixing_0.png, sample_mixing_1.png
   ppgan-apps styleganv2 --seed 233 --count 20 -o output  twenty pictures, seed233_01.png and so on
-  ppgan-apps styleganv2 --model-type animeface-512 --seed 7"""
+  ppgan-apps styleganv2 --model-type animeface-512 --seed 7
+
+more commands, each with examples of its own (ppgan-apps styleganv2 COMMAND --help):
+  sample    a picture for each of some seeds, and a grid of them
+  mix       the styles of some seeds on the pictures of others
+  walk      a clip that goes from seed to seed
+  sweep     one number of a latent through its range, of StyleGAN2 or DCGAN
+  project   the latent whose picture is closest to a given one
+  edit      pictures moved along directions that the weights themselves name"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -78,6 +86,9 @@ def _dispatch(argv: list[str]) -> int:
     if argv[:1] == ["train"]:                                  # its options are the trainer's own
         from .trainer import main as train
         return train(argv[1:], prog="ppgan-apps train")
+    if argv[:1] == ["styleganv2"] and argv[1:] and not argv[1].startswith("-"):
+        from .cli_stylegan2 import main as toolbox
+        return toolbox(argv[1:])
     arguments = _parser().parse_args(argv)
     return arguments.command(arguments)
 
@@ -88,22 +99,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ppgan_apps {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (predictor, about, examples) in PICTURE_COMMANDS.items():
-        _add_picture_options(_subparser(commands, name, about, examples, _pictures), name, predictor)
-    _add_stylegan2_options(_subparser(commands, "styleganv2", "pictures from a seed", STYLEGAN2_EXAMPLES, _stylegan2))
+        _add_picture_options(subparser(commands, name, about, examples, _pictures), name, predictor)
+    _add_stylegan2_options(subparser(commands, "styleganv2", "pictures from a seed", STYLEGAN2_EXAMPLES, _stylegan2))
     commands.add_parser("train", help="train a family from its YAML (the options of tools/main.py)", add_help=False)
-    _subparser(commands, "zoo", "list every weight file: size, licence, source, whether it is here",
+    subparser(commands, "zoo", "list every weight file: size, licence, source, whether it is here",
                "example:\n  ppgan-apps zoo", _zoo)
     return parser
 
 
-def _subparser(commands, name: str, about: str, examples: str, command) -> argparse.ArgumentParser:
+def subparser(commands, name: str, about: str, examples: str, command) -> argparse.ArgumentParser:
+    """A command with its own --help, which ends with `examples`; `command` takes the parsed arguments."""
     parser = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=examples,
                                  formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.set_defaults(command=command)
     return parser
 
 
-def _add_common_options(parser: argparse.ArgumentParser) -> None:
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every command has which draws."""
     parser.add_argument("-o", "--output", "--output_path", dest="output", default="output", metavar="DIR",
                         help="folder for the results, made when missing (default: output)")
     parser.add_argument("--weight-path", "--weight_path", dest="weight_path", metavar="PATH",
@@ -114,7 +127,7 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_picture_options(parser: argparse.ArgumentParser, name: str, predictor: str) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="pictures, folders or quoted patterns")
-    _add_common_options(parser)
+    add_common_options(parser)
     parser.add_argument("--style", help="a weight record of `ppgan-apps zoo`, for example 'embedded'")
     if name == "photo2cartoon":
         parser.add_argument("--faces", choices=("largest", "all"), default="largest",
@@ -132,8 +145,9 @@ def _add_picture_options(parser: argparse.ArgumentParser, name: str, predictor: 
 
 
 def _add_stylegan2_options(parser: argparse.ArgumentParser) -> None:
-    _add_common_options(parser)
+    add_common_options(parser)
     add_stylegan2_network_options(parser)
+    parser.add_argument("--seed", type=natural, help="the same seed gives the same pictures")
     parser.add_argument("--n-row", "--n_row", dest="n_row", type=positive, default=3, help="rows (default: 3)")
     parser.add_argument("--n-col", "--n_col", dest="n_col", type=positive, default=5, help="columns (default: 5)")
     parser.add_argument("--count", type=positive, help="write this many single pictures instead of the sheets")
@@ -144,7 +158,6 @@ def add_stylegan2_network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-type", "--model_type", dest="model_type",
                         help="ffhq-config-f, animeface-512 or avatars (default: the first where it can be had within a "
                              "few seconds, else the last, which is in the package)")
-    parser.add_argument("--seed", type=natural, help="the same seed gives the same pictures")
     # For weight files that do not state their network.
     parser.add_argument("--size", type=positive, default=1024, help="side of a picture (default: 1024)")
     parser.add_argument("--style-dim", "--style_dim", dest="style_dim", type=positive, default=512,
@@ -330,8 +343,9 @@ def _stylegan2(arguments: argparse.Namespace) -> int:
 def stylegan2_predictor(arguments: argparse.Namespace):
     """The predictor that parsed StyleGAN2 options describe."""
     from . import StyleGAN2Predictor
-    return StyleGAN2Predictor(arguments.output, arguments.weight_path, arguments.model_type, arguments.seed,
-                              arguments.size, arguments.style_dim, arguments.n_mlp, arguments.channel_multiplier,
+    seed = getattr(arguments, "seed", None)                    # some commands of the toolbox name theirs otherwise
+    return StyleGAN2Predictor(arguments.output, arguments.weight_path, arguments.model_type, seed, arguments.size,
+                              arguments.style_dim, arguments.n_mlp, arguments.channel_multiplier,
                               device=arguments.device)
 
 

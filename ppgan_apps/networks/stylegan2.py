@@ -205,8 +205,8 @@ class StyleGAN2Generator(nn.Layer):
         """The noise that belongs to the weights, so that a picture can be made again."""
         return [getattr(self.noises, f"noise_{index}") for index in range(self.num_layers)]
 
-    def mapping(self, z):
-        """z [N, style_dim] to w [N, style_dim]."""
+    def mapping(self, z: paddle.Tensor) -> paddle.Tensor:
+        """z [N, style_dim], normally distributed, to w [N, style_dim]; the length of z does not matter."""
         return self.style(z)
 
     def mean_latent(self, n: int = MEAN_LATENT_SAMPLES, seed: int | None = 0):
@@ -234,7 +234,8 @@ class StyleGAN2Generator(nn.Layer):
         return paddle.concat([w.unsqueeze(1).expand([-1, end - start, -1])
                               for w, start, end in zip(ws, ends[:-1], ends[1:], strict=True) if end > start], 1)
 
-    def synthesis(self, w, noise=None, twice_differentiable: bool | None = None):
+    def synthesis(self, w: paddle.Tensor, noise: str | Sequence | None = None,
+                  twice_differentiable: bool | None = None) -> paddle.Tensor:
         """w [N, style_dim] or [N, n_latent, style_dim] to images [N, 3, size, size].
 
         Args:
