@@ -77,15 +77,21 @@ def _load_optimizer(optimizer, state: dict[str, np.ndarray], parts: Parts, sourc
     if unknown:
         raise WeightsError(f"{source} has entries of other networks ({', '.join(unknown[:3])}): "
                            f"resume with the code and YAML that wrote it.")
-    tensors = {}
+    tensors, owners = {}, set()
     for key, value in state.items():
         place, _, kind = key.rpartition("/")
         tensors[f"{names[place]}_{kind}"] = paddle.to_tensor(value)
+        owners.add(names[place])
     try:
         optimizer.set_state_dict(tensors)
+        # Paddle takes an entry when its parameter is first updated, and then misses those of all the others. A part of
+        # a network that is not trained yet, or no longer, has none then or keeps its own: so they are taken at once.
+        block = paddle.static.default_main_program().global_block()
+        optimizer._create_accumulators(block, [entry for entry in optimizer._parameter_list if entry.name in owners])
     except (AssertionError, ValueError) as error:              # Paddle's way to say that an entry is missing
         raise WeightsError(f"{source} does not fit the optimizer ({' '.join(str(error).split())}): "
                            f"resume with the code and YAML that wrote it.") from error
+    optimizer._accumulators_holder = {}
 
 
 def save_checkpoint(recipe, run: RunConfig, step: int) -> Path:

@@ -21,6 +21,9 @@ RANDOM = np.random.default_rng(0)
 # The smallest run of each family that still goes through every term of its loss, and where its data stands. A YAML
 # whose data or network differ from its family's others is named itself.
 _DCGAN = "data.size=16 recipe.width=4 recipe.latent_dim=8 batch_size=2"
+# The four steps: 4 px; 8 px fading in twice, the run being resumed in between; the first of 16 px.
+_GROWING = ("data.size=16 recipe.start_size=4 recipe.stable_kimages=[0.002,0] recipe.fade_kimages=[0.004] "
+            "recipe.channel_max=8 batch_size=2")
 SMALL = {
     "gan": "recipe.g_width=8 recipe.d_width=4 batch_size=2",
     "dcgan": _DCGAN,
@@ -45,9 +48,12 @@ SMALL = {
               "recipe.local_layers=3 batch_size=1",
     "stylegan2": "data.size=16 recipe.style_dim=8 recipe.channel_max=8 recipe.n_mlp=2 recipe.r1_every=2 "
                  "recipe.path_every=2 batch_size=2",
+    "pggan": _GROWING + " recipe.latent_dim=8",
+    "stylegan": _GROWING + " recipe.style_dim=8 recipe.n_mlp=2 recipe.noise=true",
 }
 FOLDERS = {"photo2cartoon": {"path_a": "photo", "path_b": "style"}, "pix2pix": {"path": "pairs"},
            "animeganv2": {"photo": "photo", "style": "style", "smooth": "smooth"}, "stylegan2": {"path": "photo"},
+           "pggan": {"path": "photo"}, "stylegan": {"path": "photo"},
            **dict.fromkeys(["cyclegan", "ugatit"], {"path_a": "photo", "path_b": "style"}),
            **dict.fromkeys(["animegan", "cartoongan"], {"photo": "photo", "style": "style", "smooth": "smooth"}),
            **dict.fromkeys(["gan", "dcgan", "lsgan", "wgan", "cgan"], {"path": "mnist"}),
