@@ -82,15 +82,36 @@ def _load_optimizer(optimizer, state: dict[str, np.ndarray], parts: Parts, sourc
     if unknown:
         raise WeightsError(f"{source} has entries of other networks ({', '.join(unknown[:3])}): "
                            f"resume with the code and YAML that wrote it.")
-    tensors = {}
+    values = {}
     for key, value in state.items():
         place, _, kind = key.rpartition("/")
-        tensors[f"{names[place]}_{kind}"] = paddle.to_tensor(value)
-    try:
-        optimizer.set_state_dict(tensors)
-    except (AssertionError, ValueError) as error:              # Paddle's way to say that an entry is missing
-        raise WeightsError(f"{source} does not fit the optimizer ({' '.join(str(error).split())}): "
-                           f"resume with the code and YAML that wrote it.") from error
+        values[f"{names[place]}_{kind}"] = value
+    entries = _make_entries(optimizer, {names[key.rpartition("/")[0]] for key in state})
+    odd = entries.keys() ^ values.keys()
+    odd |= {name for name in entries.keys() & values.keys() if list(entries[name].shape) != list(values[name].shape)}
+    if odd:
+        raise WeightsError(f"{source} does not fit the optimizer ({len(odd)} entries are missing, unknown or of "
+                           f"another shape): resume with the code and YAML that wrote it.")
+    for name, entry in entries.items():
+        entry.set_value(paddle.to_tensor(values[name]))
+
+
+def _make_entries(optimizer, owners: set[str]) -> dict:
+    """The optimizer's entries, by Paddle's name, once the parameters called `owners` have theirs.
+
+    Paddle makes a parameter's entries at its first update, so a part of a network that is not trained yet has none;
+    and what `set_state_dict` is given for a part that is trained no longer would be lost. A step of rate 0 makes them.
+    """
+    rate = optimizer.get_lr()
+    optimizer.set_lr(0.0)
+    optimizer.clear_grad(set_to_zero=False)
+    for parameter in optimizer._parameter_list:
+        if parameter.name in owners and not parameter.stop_gradient:
+            (parameter * 0).sum().backward()
+    optimizer.step()
+    optimizer.clear_grad(set_to_zero=False)
+    optimizer.set_lr(rate)
+    return {name: entry for name, entry in optimizer.state_dict().items() if hasattr(entry, "set_value")}
 
 
 def save_checkpoint(recipe, run: RunConfig, step: int) -> Path:

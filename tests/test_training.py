@@ -23,6 +23,9 @@ RANDOM = np.random.default_rng(0)
 _DCGAN = "data.size=16 recipe.width=4 recipe.latent_dim=8 batch_size=2"
 _STYLEGAN2 = ("data.size=16 recipe.style_dim=8 recipe.channel_max=8 recipe.n_mlp=2 recipe.r1_every=2 "
               "recipe.path_every=2 batch_size=2")
+# The six steps: two of 4 px; 8 px fading in twice, the run being resumed in between; 16 px fading in twice.
+_GROWING = ("data.size=16 recipe.start_size=4 recipe.stable_kimages=[0.004,0] recipe.fade_kimages=[0.004] "
+            "recipe.channel_max=8 batch_size=2")
 SMALL = {
     "gan": "recipe.g_width=8 recipe.d_width=4 batch_size=2",
     "dcgan": _DCGAN,
@@ -47,9 +50,12 @@ SMALL = {
               "recipe.local_layers=3 batch_size=1",
     "stylegan2": _STYLEGAN2,
     "stylegan2_finetune": _STYLEGAN2 + " recipe.start= recipe.ada_images=20 recipe.ada_target=-0.99",
+    "pggan": _GROWING + " recipe.latent_dim=8",
+    "stylegan": _GROWING + " recipe.style_dim=8 recipe.n_mlp=2 recipe.noise=true",
 }
 FOLDERS = {"photo2cartoon": {"path_a": "photo", "path_b": "style"}, "pix2pix": {"path": "pairs"},
            "animeganv2": {"photo": "photo", "style": "style", "smooth": "smooth"}, "stylegan2": {"path": "photo"},
+           "pggan": {"path": "photo"}, "stylegan": {"path": "photo"},
            **dict.fromkeys(["cyclegan", "ugatit"], {"path_a": "photo", "path_b": "style"}),
            **dict.fromkeys(["animegan", "cartoongan"], {"photo": "photo", "style": "style", "smooth": "smooth"}),
            **dict.fromkeys(["gan", "dcgan", "lsgan", "wgan", "cgan"], {"path": "mnist"}),
