@@ -48,7 +48,8 @@ def _backward_of_part(loss: Callable, part: dict, scale) -> dict:
 
 
 def _backward(loss, scale) -> None:
-    (loss if scale is None else scale.put_on(loss)).backward()
+    with full_precision():                                     # each operator goes back in the precision it came in
+        (loss if scale is None else scale.put_on(loss)).backward()
 
 
 class LossScale:

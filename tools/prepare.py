@@ -1,4 +1,4 @@
-"""Prepare training pictures: aligned faces, photo|cartoon pairs, style sets, and a check of a folder."""
+"""Prepare training pictures: aligned faces, photo|cartoon pairs, style sets, frames of videos, a check of a folder."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works from a clone that is not installed
 
-from ppgan_apps.errors import DataError, ImageError, NoFaceError, OutputError, SuiteError  # noqa: E402
+from ppgan_apps.errors import DataError, ImageError, MissingExtra, NoFaceError, OutputError, SuiteError  # noqa: E402
 from ppgan_apps.images import find_images, make_folder, read_image, replacing, resize, write_image  # noqa: E402
 
 EXAMPLES = """examples:
   python tools/prepare.py check data/portraits
   python tools/prepare.py faces data/portraits -o data/faces --jitter 2 --hold-out 8
   python tools/prepare.py pairs data/faces/train -o data/pairs/train
+  python tools/prepare.py pairs data/portraits -o data/pairs/train --predictor photo2cartoon
+  python tools/prepare.py frames film.mp4 -o data/film --per-second 1
   python tools/prepare.py style data/photos -o data/anime --size 288 --crops 2 --smooth --hold-out 8
 
 Nothing is overwritten unless --overwrite is given. Exit status: 0 all done, 1 some pictures were left out
 (each is named), 2 the command cannot be carried out.
 """
 MARGIN = 0.12  # of the crop's side: how far the jitter may shift and scale
+# The names of `ppgan-apps` for what turns a picture into another, and their classes in the package.
+PREDICTORS = {"photo2cartoon": "Photo2CartoonPredictor", "animeganv2": "AnimeGANv2Predictor",
+              "anime2real": "Anime2RealPredictor"}
 TURN = 10.0  # degrees: the most that the jitter rotates
 BRIGHTNESS = 0.15  # the most that the jitter brightens or darkens, as an exponent of gamma
 
@@ -69,11 +74,27 @@ def build_parser() -> argparse.ArgumentParser:
                        help="put every Nth face into OUTPUT/val, without jitter, and the others into OUTPUT/train")
     faces.set_defaults(command=faces_command)
 
-    pairs = commands.add_parser("pairs", help="write pictures 2W x W: a face crop left, its cartoon right")
+    pairs = commands.add_parser("pairs", help="write pictures 2W x W: a photo left, its cartoon or anime right")
     _inputs_and_output(pairs)
     pairs.add_argument("--labels", type=Path, help="folder of the crops' label files (default: the folder 'labels' "
                        "beside each crop, which 'faces' writes; the embedded face models where there is none)")
+    pairs.add_argument("--predictor", choices=("drawn", *PREDICTORS), default="drawn",
+                       help="what makes the right half: drawn (default) renders a face crop without a network; "
+                       "photo2cartoon cuts out the main face of any photo first, the others take the middle square")
+    pairs.add_argument("--style", help="weights of the predictor, see `ppgan-apps zoo` (default: as the command does)")
+    pairs.add_argument("--weight-path", help="weights of the predictor: a file, a checkpoint or a run folder")
+    pairs.add_argument("--size", type=_size, default=256, help="side of the squares that animeganv2 and anime2real are "
+                       "fed in pixels (default 256)")
     pairs.set_defaults(command=pairs_command)
+
+    frames = commands.add_parser("frames", help="write frames of videos as pictures, upright")
+    frames.add_argument("inputs", nargs="+", type=Path, help="videos")
+    frames.add_argument("-o", "--output", type=Path, required=True, help="folder to write into")
+    frames.add_argument("--overwrite", action="store_true", help="replace files of the same names")
+    pace = frames.add_mutually_exclusive_group()
+    pace.add_argument("--every", type=_positive, default=1, metavar="N", help="every Nth frame (default 1: all)")
+    pace.add_argument("--per-second", type=_rate, metavar="R", help="R frames for each second of the video, e.g. 0.5")
+    frames.set_defaults(command=frames_command)
 
     style = commands.add_parser("style", help="write photos, their rendering in a style and its edge-smoothed version")
     _inputs_and_output(style)
@@ -114,6 +135,20 @@ def _count(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return value
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return value
 
 
@@ -225,24 +260,93 @@ def write_label(path: Path, label: Label) -> None:
 
 
 def pairs_command(options: argparse.Namespace) -> int:
-    from ppgan_apps.rendering import cartoon
-
+    if options.predictor == "drawn" and (options.style or options.weight_path):
+        raise DataError("--style and --weight-path belong to a predictor: name it with --predictor.")
     tasks = _tasks(options.inputs)
     _refuse_existing(options, [options.output / f"{name}.png" for _, name in tasks])
+    make = _drawn_pair(options) if options.predictor == "drawn" else _predicted_pair(options)
 
     def prepare(index: int) -> None:
         path, name = tasks[index]
-        image = read_image(path)
+        write_image(options.output / f"{name}.png", np.hstack(make(read_image(path), path, name)),
+                    overwrite=options.overwrite)
+
+    return _each(prepare, [path for path, _ in tasks], "pairs")
+
+
+def _drawn_pair(options: argparse.Namespace):
+    """A function of (picture, path, name) that gives a face crop on white and its rendering."""
+    from ppgan_apps.rendering import cartoon
+
+    def make(image: np.ndarray, path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
         if image.shape[0] != image.shape[1]:
             raise ImageError(f"{path} is {image.shape[1]}x{image.shape[0]}, not square: make crops with 'faces' first.")
         beside = path.parent / "labels"
         folder = options.labels or (beside if (beside / f"{path.stem}.npz").is_file() else None)
         label = _label(image, path, name, folder)
-        drawn = cartoon(image, label.mask, label.landmarks)
         photo = _on_white(image, label.mask) if folder is None else image  # crops by 'faces' are on white already
-        write_image(options.output / f"{name}.png", np.hstack([photo, drawn]), overwrite=options.overwrite)
+        return photo, cartoon(image, label.mask, label.landmarks)
+    return make
 
-    return _each(prepare, [path for path, _ in tasks], "pairs")
+
+def _predicted_pair(options: argparse.Namespace):
+    """A function of (picture, path, name) that gives what a predictor was fed and what it made of it."""
+    import ppgan_apps
+
+    predictor = getattr(ppgan_apps, PREDICTORS[options.predictor])(
+        output_path=options.output, weight_path=options.weight_path, style=options.style)
+
+    def make(image: np.ndarray, path: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+        if options.predictor == "photo2cartoon":
+            made = predictor.draw(image, path)[0]
+            return made.crop.image, made.picture
+        photo = square(image, options.size)
+        made = predictor.predict(photo)
+        return resize(photo, made.shape[1::-1]), made
+    return make
+
+
+# frames ---------------------------------------------------------------------------------------------------------------
+
+
+def frames_command(options: argparse.Namespace) -> int:
+    names = [path.stem for path in options.inputs]
+    if len(set(names)) < len(names):
+        raise OutputError("Two of the videos have one name, which their pictures would share: rename one of them.")
+    _refuse_existing(options, [found for name in names for found in sorted(options.output.glob(f"{name}_*.png"))])
+    for path, name in zip(options.inputs, names, strict=True):
+        count = 0
+        for count, picture in enumerate(_frames(path, options), 1):
+            write_image(options.output / f"{name}_{count:06d}.png", picture, overwrite=options.overwrite)
+        print(f"{path}: {count} pictures", file=sys.stderr)
+    return 0
+
+
+def _frames(path: Path, options: argparse.Namespace):
+    """The frames of a video that are asked for, uint8 RGB [H, W, 3], upright. Raises DataError, MissingExtra."""
+    try:
+        import av
+    except ImportError:
+        raise MissingExtra("av", "video", "Reading a video") from None
+    try:
+        with av.open(str(path)) as video:
+            if not video.streams.video:
+                raise DataError(f"{path} holds no moving pictures: give a video.")
+            stream = video.streams.video[0]
+            stream.thread_type = "AUTO"
+            due = 0.0
+            bar = _progress(video.decode(stream), path.name, "frame", stream.frames or None)
+            for index, frame in enumerate(bar):
+                if options.per_second:
+                    since = float((frame.pts - (stream.start_time or 0)) * stream.time_base) if frame.pts else 0.0
+                    if since < due - 1e-6:
+                        continue
+                    due = max(due + 1 / options.per_second, since)
+                elif index % options.every:
+                    continue
+                yield np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+    except (av.error.FFmpegError, OSError) as error:
+        raise DataError(f"{path} cannot be read as a video ({error}): check the file.") from error
 
 
 # style ----------------------------------------------------------------------------------------------------------------
@@ -354,10 +458,10 @@ def _each(prepare, paths: list[Path], what: str) -> int:
     return 1 if left_out else 0
 
 
-def _progress(items: list, what: str):
+def _progress(items, what: str, unit: str = "picture", total: int | None = None):
     from tqdm import tqdm
 
-    return tqdm(items, desc=what, unit="picture", disable=None)  # no bar where stderr is not a terminal
+    return tqdm(items, desc=what, unit=unit, total=total, disable=None)  # no bar where stderr is not a terminal
 
 
 if __name__ == "__main__":

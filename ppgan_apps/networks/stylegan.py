@@ -10,6 +10,7 @@ import paddle
 import paddle.nn as nn
 import paddle.nn.functional as F
 
+from ..sharing import randn
 from .equalised import GAIN, EqualConv2D, EqualLinear, LeakyBias
 from .pggan import Convolution, Growing, LeakyLinear, PGGANDiscriminator, PixelNorm, ToRGB, blend, double, resolutions
 from .resampling import blur_matrix, phase_matrices, upsampling_convolution, upsampling_convolution_once
@@ -76,7 +77,7 @@ class StyledLayer(nn.Layer):
         """x [N, C, H, W], w [N, style_dim]; noise [N, 1, H, W], None draws it."""
         x = x if self.convolution is None else self.convolution(x)
         if self.noise is not None:
-            x = self.noise(x, paddle.randn([x.shape[0], 1, *x.shape[2:]], dtype=x.dtype) if noise is None else noise)
+            x = self.noise(x, randn([x.shape[0], 1, *x.shape[2:]]).astype(x.dtype) if noise is None else noise)
         return self.adain(self.activate(x), w)
 
 

@@ -13,6 +13,7 @@ from ..errors import ConfigError
 from ..losses import gradient_penalty, wasserstein_discriminator, wasserstein_generator
 from ..networks.pggan import PGGANDiscriminator, PGGANGenerator, double, resize_real
 from ..progressive import Growth, Stage, at
+from ..sharing import rand, randn
 from ..steps import ema, frozen, full_precision, update
 from .base import Recipe
 
@@ -73,24 +74,25 @@ class PGGAN(Recipe):
 
     def train_step(self, batch, step):
         stage = self.grow(step)
-        real = resize_real(batch["real"], *stage)
-        losses = {**self.train_discriminator(real), **self.train_generator(len(real))}
+        batch = {"real": resize_real(batch["real"], *stage)}
+        losses = {**self.train_discriminator(batch), **self.train_generator(batch)}
         ema(self.G_ema, self.G, self.cfg.ema_half_life_images, self.run.batch_size)
         return {"resolution": stage.resolution, "alpha": stage.alpha, **losses}
 
-    def train_discriminator(self, real) -> dict:
+    def train_discriminator(self, batch) -> dict:
         """One update of D; G's pictures count as given."""
-        with paddle.no_grad():
-            fake = self.generate(len(real))
-        loss, losses = self.discriminator_loss(real, fake)
-        self.descend(self.opt_D, loss)
-        return losses
+        def objective(part):
+            with paddle.no_grad():
+                fake = self.generate(len(part["real"]))
+            return self.discriminator_loss(part["real"], fake)
+        return self.descend(self.opt_D, objective, batch)
 
-    def descend(self, optimizer, loss) -> None:
+    def descend(self, optimizer, objective, batch) -> dict:
         """One update of the layers in use. Those of a resolution that has faded out get no gradient from then on: one
         of zero, which Paddle would leave, still counts as a step of Adam, but not after a restart."""
-        update(optimizer, loss)
+        losses = update(optimizer, objective, batch)
         optimizer.clear_grad(set_to_zero=False)
+        return losses
 
     def discriminator_loss(self, real, fake) -> tuple:
         """(what D descends, the scalars to log): Gulrajani 2017, eq. 3, and epsilon E[D(x)^2] (appendix A.1)."""
@@ -105,17 +107,18 @@ class PGGAN(Recipe):
 
     def penalty(self, real, fake):
         """The gradient penalty at one point of each line from a real to a generated picture."""
-        share = paddle.rand([len(real), 1, 1, 1], dtype=real.dtype)
+        share = rand([len(real), 1, 1, 1]).astype(real.dtype)
         points = (share * real + (1 - share) * fake).detach()
         points.stop_gradient = False
         return gradient_penalty(points, self.D(points))
 
-    def train_generator(self, batch_size: int) -> dict:
+    def train_generator(self, batch) -> dict:
         """One update of G, on new latents; D only passes the gradient on."""
+        def objective(part):
+            loss = self.generator_loss(self.D(self.generate(len(part["real"]))))
+            return loss, {"G": loss}
         with frozen(self.D):
-            loss = self.generator_loss(self.D(self.generate(batch_size)))
-            self.descend(self.opt_G, loss)
-        return {"G": loss.detach()}
+            return self.descend(self.opt_G, objective, batch)
 
     def generator_loss(self, fake_logits):
         """What G descends."""
@@ -123,7 +126,7 @@ class PGGAN(Recipe):
 
     def generate(self, batch_size: int):
         """Pictures of new latents, at the present stage."""
-        return self.G(paddle.randn([batch_size, self.cfg.latent_dim]))
+        return self.G(randn([batch_size, self.cfg.latent_dim]))
 
     def sample(self, count: int):
         """Pictures of the averaged generator."""

@@ -14,6 +14,7 @@ from ..data import Images
 from ..losses import logistic_discriminator, logistic_generator, r1_penalty
 from ..networks.stylegan import StyleGANDiscriminator, StyleGANGenerator
 from ..progressive import Growth
+from ..sharing import mean_over_processes, randn
 from ..steps import full_precision
 from .pggan import PGGAN
 
@@ -57,6 +58,17 @@ class StyleGAN(PGGAN):
     def discriminator(self):
         return StyleGANDiscriminator(self.run.data.size, self.cfg.channel_multiplier, self.cfg.channel_max)
 
+    def train_step(self, batch, step):
+        losses = super().train_step(batch, step)
+        self.follow_w(len(batch["real"]))
+        return losses
+
+    @paddle.no_grad()
+    def follow_w(self, batch_size: int) -> None:
+        """Moves the running mean of w, towards which truncation pulls, to that of as many new latents."""
+        mean = mean_over_processes(self.G.mapping(randn([batch_size, self.cfg.style_dim])).mean(0))
+        self.w_mean.set_value(mean + (self.w_mean - mean) * self.cfg.w_decay)
+
     def discriminator_loss(self, real, fake):
         """Goodfellow 2014, eq. 1, and gamma / 2 times R1 on the same real pictures; or WGAN-GP's."""
         if self.cfg.loss == "wgan_gp":
@@ -77,13 +89,11 @@ class StyleGAN(PGGAN):
 
     def generate(self, batch_size):
         """Pictures of new latents; with probability `mixing` another latent's styles from a random layer on
-        (section 3.1). Follows the mean of w."""
-        w = self.G.mapping(paddle.randn([batch_size, self.cfg.style_dim]))
-        mean = w.detach().mean(0)
-        self.w_mean.set_value(mean + (self.w_mean - mean) * self.cfg.w_decay)
+        (section 3.1)."""
+        w = self.G.mapping(randn([batch_size, self.cfg.style_dim]))
         if paddle.rand([1]).item() >= self.cfg.mixing:
             return self.G.synthesis(w)
-        other = self.G.mapping(paddle.randn([batch_size, self.cfg.style_dim]))
+        other = self.G.mapping(randn([batch_size, self.cfg.style_dim]))
         return self.G.synthesis(self.G.mix(w, other, int(paddle.randint(1, self.G.n_latent, [1]).item())))
 
     def sample(self, count):

@@ -20,7 +20,7 @@ from ..data import Images
 from ..errors import ConfigError, WeightsError
 from ..losses import logistic_discriminator, logistic_generator, path_lengths, r1_penalty
 from ..networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
-from ..sharing import mean_over_processes, randn
+from ..sharing import current, mean_over_processes, randn
 from ..steps import ema, frozen, full_precision, update
 from ..weights import load_strict, read_metadata, read_weights, resolve
 from .base import Recipe
@@ -76,6 +76,9 @@ class StyleGAN2(Recipe):
         cfg, size = self.cfg, run.data.size
         if size < 8 or size & (size - 1):
             raise ConfigError(f"data.size is {size}, should be a power of two from 8 on.")
+        if cfg.path_weight and run.batch_size // cfg.path_batch_shrink % run.accumulate:
+            raise ConfigError(f"batch_size / path_batch_shrink is {run.batch_size // cfg.path_batch_shrink}, should be "
+                              f"a multiple of accumulate ({run.accumulate}).")
         shape = {"channel_multiplier": cfg.channel_multiplier, "channel_max": cfg.channel_max}
         self.G = StyleGAN2Generator(size, cfg.style_dim, cfg.n_mlp, **shape)
         self.G_ema = StyleGAN2Generator(size, cfg.style_dim, cfg.n_mlp, **shape)
@@ -142,13 +145,13 @@ class StyleGAN2(Recipe):
                                      parameters=network.parameters())
 
     def train_step(self, batch, step):
-        cfg, real = self.cfg, batch["real"]
-        losses = self._train_discriminator(real)
+        cfg = self.cfg
+        losses = self._train_discriminator(batch)
         if cfg.r1_weight and step % cfg.r1_every == 0:
-            losses["r1"] = self._regularise_discriminator(real)
-        losses.update(self._train_generator(len(real)))
+            losses["r1"] = self._regularise_discriminator(batch)
+        losses.update(self._train_generator(batch))
         if cfg.path_weight and step % cfg.path_every == 0:
-            losses["path"] = self._regularise_generator(max(1, len(real) // cfg.path_batch_shrink))
+            losses["path"] = self._regularise_generator(batch)
         ema(self.G_ema, self.G, cfg.ema_half_life_images, self.run.batch_size)
         if cfg.augment == "ada":
             losses.update(self._adapt(step))
@@ -159,7 +162,8 @@ class StyleGAN2(Recipe):
         cfg = self.cfg
         if cfg.augment == "off":
             return images
-        random = np.random.default_rng(int(paddle.randint(0, 2**31 - 1, [1]).item()))
+        # The seed is everybody's; the share's number keeps two shares from being changed alike.
+        random = np.random.default_rng([int(paddle.randint(0, 2**31 - 1, [1]).item()), current().number])
         with full_precision():
             images = images.astype("float32")
             if cfg.augment == "diffaugment":
@@ -168,8 +172,8 @@ class StyleGAN2(Recipe):
 
     def _count_signs(self, real_logits) -> None:
         signs = real_logits.detach().astype("float32").sign()
-        self.ada_signs.set_value(self.ada_signs + _over_processes(
-            paddle.concat([signs.sum().reshape([1]), paddle.full([1], float(signs.size))])))
+        seen = paddle.concat([signs.sum().reshape([1]), paddle.full([1], float(signs.size))])
+        self.ada_signs.set_value(self.ada_signs + mean_over_processes(seen) * current().world)
 
     def _adapt(self, step: int) -> dict:
         """Corrects p every fourth step by whether D overfits (ADA, section 3); r_t is the mean sign since the last."""
@@ -181,50 +185,58 @@ class StyleGAN2(Recipe):
             self.ada_signs.set_value(paddle.zeros([2]))
         return {"r_t": signs, "p": self.ada_p.item()}
 
-    def _train_discriminator(self, real):
-        with paddle.no_grad():
-            fake = self.G.synthesis(self._latents(len(real)), noise="fresh")
-        real_logits, fake_logits = self.D(self._shown(real)), self.D(self._shown(fake))
-        loss = logistic_discriminator(real_logits, fake_logits)
-        update(self.opt_D, loss)
-        if self.cfg.augment == "ada":
-            self._count_signs(real_logits)
-        return {"D": loss.detach(), "real": real_logits.detach().mean(), "fake": fake_logits.detach().mean()}
+    def _train_discriminator(self, batch) -> dict:
+        def objective(part):
+            real = part["real"]
+            with paddle.no_grad():
+                fake = self.G.synthesis(self._latents(len(real)), noise="fresh")
+            real_logits, fake_logits = self.D(self._shown(real)), self.D(self._shown(fake))
+            if self.cfg.augment == "ada":
+                self._count_signs(real_logits)
+            loss = logistic_discriminator(real_logits, fake_logits)
+            return loss, {"D": loss, "real": real_logits.mean(), "fake": fake_logits.mean()}
+        return update(self.opt_D, objective, batch)
 
-    def _regularise_discriminator(self, real):
-        real = real.detach()
-        real.stop_gradient = False
-        with full_precision():
+    def _regularise_discriminator(self, batch):
+        def objective(part):
+            real = part["real"].detach()
+            real.stop_gradient = False
             penalty = r1_penalty(real, self.D(self._shown(real)))
-            update(self.opt_D, penalty * (self.cfg.r1_weight / 2 * self.cfg.r1_every))
-        return penalty.detach()
+            return penalty * (self.cfg.r1_weight / 2 * self.cfg.r1_every), {"r1": penalty}
+        with full_precision():
+            return update(self.opt_D, objective, batch)["r1"]
 
-    def _train_generator(self, batch_size: int):
-        with frozen(self.D):
-            latents = self._latents(batch_size, track=True)
+    def _train_generator(self, batch) -> dict:
+        def objective(part):
+            latents = self._latents(len(part["real"]))
             fake = self.G.synthesis(latents, noise="fresh", twice_differentiable=False)
             loss = logistic_generator(self.D(self._shown(fake)))
-            update(self.opt_G, loss)
-        return {"G": loss.detach()}
+            return loss, {"G": loss, "w": latents[:, 0].mean(0)}                   # the first layer's w is never mixed
+        with frozen(self.D):
+            losses = update(self.opt_G, objective, batch)
+        mean = mean_over_processes(losses.pop("w"))
+        self.w_mean.set_value(mean + (self.w_mean - mean) * self.cfg.w_decay)
+        return losses
 
-    def _regularise_generator(self, batch_size: int):
+    def _regularise_generator(self, batch):
         """(|J_w^T y| - a)^2, a being the running mean of the length before this step: eq. 4."""
-        with full_precision():
-            latents = self._latents(batch_size)
+        def objective(part):
+            latents = self._latents(len(part["real"]))
             fake = self.G.synthesis(latents, noise="fresh")
             lengths = path_lengths(fake, latents, randn(fake.shape))
             penalty = ((lengths - self.path_mean) ** 2).mean()
-            update(self.opt_G, penalty * (self.cfg.path_weight * self.cfg.path_every))
-        mean = mean_over_processes(lengths.detach().mean())
+            weight = self.cfg.path_weight * self.cfg.path_every
+            return penalty * weight, {"path": penalty, "length": lengths.mean()}
+        count = max(1, len(batch["real"]) // self.cfg.path_batch_shrink)           # only their number counts
+        with full_precision():
+            losses = update(self.opt_G, objective, {"real": batch["real"][:count]})
+        mean = mean_over_processes(losses["length"])
         self.path_mean.set_value(self.path_mean + self.cfg.path_decay * (mean - self.path_mean))
-        return penalty.detach()
+        return losses["path"]
 
-    def _latents(self, batch_size: int, track: bool = False):
+    def _latents(self, batch_size: int):
         """w for every layer, [N, n_latent, D]; with probability `mixing` another w from a random layer on."""
         w = self.G.mapping(randn([batch_size, self.cfg.style_dim]))
-        if track:
-            mean = mean_over_processes(w.detach().mean(0))
-            self.w_mean.set_value(mean + (self.w_mean - mean) * self.cfg.w_decay)
         layers = self.G.n_latent
         latents = w.unsqueeze(1).expand([batch_size, layers, w.shape[1]])
         if paddle.rand([1]).item() >= self.cfg.mixing:
@@ -261,11 +273,3 @@ def _check_shape(name: str, stated, wanted: dict) -> None:
         has, asked = (", ".join(f"{key} {values[key]}" for key in other) for values in (other, wanted))
         settings = " ".join(f"{'data' if key == 'size' else 'recipe'}.{key}={value}" for key, value in other.items())
         raise WeightsError(f"start is {name}, whose generator has {has} where the YAML has {asked}: set {settings}.")
-
-
-def _over_processes(sums):
-    """The sum over all processes, so that each has the same p."""
-    import paddle.distributed as distributed
-    if distributed.get_world_size() > 1:
-        distributed.all_reduce(sums)
-    return sums

@@ -82,7 +82,7 @@ def test_the_mean_of_w_follows_the_latents(build):
     recipe.G.mapping.forward = lambda z: (drawn.append(mapping(z)), drawn[-1])[1]
     expected = np.zeros(8)
     for _ in range(3):
-        recipe.generate(4)
+        recipe.follow_w(4)
         expected = (expected + drawn[-1].numpy().mean(0)) / 2
     np.testing.assert_allclose(recipe.w_mean.numpy(), expected, rtol=1e-4, atol=1e-6)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ppgan_apps.images import read_image, write_image
+from ppgan_apps.images import read_image, resize, write_image
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "prepare.py"
 
@@ -132,6 +132,74 @@ def test_pairs_refuses_what_is_not_square(tmp_path):
     assert done.returncode == 2 and "not square" in done.stderr and "Traceback" not in done.stderr
 
 
+def film(path, frames=12, rate=6, rotation=0):
+    """A video of 48 x 32: frame i has the brightness 20 i and a red corner at its top left."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as video:
+        stream = video.add_stream("mpeg4", rate=rate)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 48, 32, "yuv420p", 10**7
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for index in range(frames):
+            picture = np.full((32, 48, 3), 20 * index, np.uint8)
+            picture[:16, :16] = (255, 0, 0)
+            video.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        video.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("options, kept", [([], range(12)), (["--every", 5], [0, 5, 10]),
+                                           (["--per-second", 2], [0, 3, 6, 9]), (["--per-second", 0.5], [0]),
+                                           (["--per-second", 60], range(12))])
+def test_frames_of_a_video(tmp_path, options, kept):
+    done = run("frames", film(tmp_path / "clip.mp4"), "-o", tmp_path / "out", *options)
+    assert done.returncode == 0, done.stderr
+    files = sorted((tmp_path / "out").glob("*.png"))
+    assert [path.name for path in files] == [f"clip_{number:06d}.png" for number in range(1, len(kept) + 1)]
+    shown = [read_image(path)[24:, 24:].mean() for path in files]
+    np.testing.assert_allclose(shown, [20 * index for index in kept], atol=6)
+
+
+def test_a_video_that_is_stored_turned_is_written_upright(tmp_path):
+    av = pytest.importorskip("av")
+    if not hasattr(av.video.stream.VideoStream, "set_display_rotation"):
+        pytest.skip("this PyAV cannot write a turned video")
+    for rotation, corner in ((90, (-1, 0)), (180, (-1, -1)), (-90, (0, -1))):
+        out = tmp_path / str(rotation)
+        assert run("frames", film(tmp_path / "clip.mp4", 1, rotation=rotation), "-o", out).returncode == 0
+        picture = read_image(out / "clip_000001.png")
+        assert picture.shape[:2] == ((48, 32) if rotation % 180 else (32, 48))
+        reds = {place: int(picture[place][0]) for place in ((0, 0), (0, -1), (-1, 0), (-1, -1))}
+        assert max(reds, key=reds.get) == corner and reds[corner] > 200
+
+
+def test_frames_overwrites_nothing_and_refuses_what_is_no_video(tmp_path):
+    clip = film(tmp_path / "clip.mp4", 2)
+    assert run("frames", clip, "-o", tmp_path / "out").returncode == 0
+    again = run("frames", clip, "-o", tmp_path / "out")
+    assert again.returncode == 2 and "--overwrite" in again.stderr
+    assert run("frames", clip, "-o", tmp_path / "out", "--overwrite").returncode == 0
+    (tmp_path / "text.mp4").write_text("not a video")
+    for path, reason in ((tmp_path / "text.mp4", "cannot be read as a video"), (tmp_path / "none.mp4", "none.mp4")):
+        done = run("frames", path, "-o", tmp_path / "other")
+        assert done.returncode == 2 and reason in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "other").exists()
+
+
+def test_pairs_by_a_predictor(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
+    write_image(tmp_path / "in" / "a.png", picture)
+    done = run("pairs", tmp_path / "in", "-o", tmp_path / "out", "--predictor", "animeganv2", "--style", "embedded",
+               "--size", 64)
+    assert done.returncode == 0, done.stderr
+    pair = read_image(tmp_path / "out" / "a.png")
+    assert pair.shape == (64, 128, 3)
+    np.testing.assert_array_equal(pair[:, :64], resize(picture[:, 10:50], (64, 64)))
+    assert np.abs(pair[:, 64:].astype(int) - pair[:, :64]).mean() > 5
+    refused = run("pairs", tmp_path / "in", "-o", tmp_path / "b", "--style", "embedded")
+    assert refused.returncode == 2 and "--predictor" in refused.stderr
+
+
 def test_usage_errors_are_one_sentence(tmp_path):
     missing = run("pairs", tmp_path / "nothing", "-o", tmp_path / "out")
     assert missing.returncode == 2 and missing.stderr.startswith("prepare.py: ") and missing.stderr.count("\n") == 1
@@ -142,7 +210,7 @@ def test_usage_errors_are_one_sentence(tmp_path):
 def test_help_shows_examples():
     text = run("--help").stdout
     assert "examples:" in text and "pairs data/faces/train" in text
-    for command in ("faces", "pairs", "style", "check"):
+    for command in ("faces", "pairs", "frames", "style", "check"):
         assert run(command, "--help").returncode == 0
 
 
