@@ -138,7 +138,8 @@ def _values(losses: dict) -> dict[str, float]:
     import paddle
 
     from .sharing import mean_over_processes
-    values = [paddle.to_tensor(value).astype("float32").reshape([]) for value in losses.values()]
+    values = [(value if paddle.is_tensor(value) else paddle.to_tensor(value)).astype("float32").reshape([])
+              for value in losses.values()]
     means = mean_over_processes(paddle.stack(values))
     return dict(zip(losses, means.tolist()))
 

@@ -20,7 +20,7 @@ STEPS = 3
 # Families whose loss is a mean over single pictures, or, as StyleGAN2's, over groups that stay whole in a share; with
 # dropout, image pools, spectral norms, running means. The batch is that of all processes.
 RUNS = {"gan_mnist": 4, "ugatit_selfie2anime_light": 4, "animeganv2": 4, "cyclegan_horse2zebra": 4,
-        "stylegan2_avatars": 8}
+        "stylegan2_avatars": 8, "pggan_avatars": 8}
 
 
 def runs(folders, output, names, *more):  # noqa: F811
@@ -78,7 +78,7 @@ def test_two_processes_in_two_parts_each_train_as_one(whole, by_two_processes):
     assert_same_training(whole["animeganv2"], by_two_processes["in parts"])
 
 
-@pytest.mark.parametrize("name", [name for name in RUNS if name != "stylegan2_avatars"])
+@pytest.mark.parametrize("name", RUNS)
 def test_a_batch_in_two_parts_trains_as_the_whole(name, whole, folders, tmp_path):  # noqa: F811
     run = runs(folders, tmp_path, [name], "accumulate=2")[name]
     trainer.train(run)

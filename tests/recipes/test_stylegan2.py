@@ -54,11 +54,11 @@ def plain_step(recipe, real, step):
         real.stop_gradient = False
         update(recipe.opt_D, r1_penalty(real, recipe.D(real)) * (recipe.cfg.r1_weight / 2 * recipe.cfg.r1_every))
     with frozen(recipe.D):
-        latents = recipe._latents(len(real), track=True)
+        latents = recipe._latents(len(real))
         loss_g = logistic_generator(recipe.D(recipe.G.synthesis(latents, noise="fresh", twice_differentiable=False)))
         update(recipe.opt_G, loss_g)
     if step % recipe.cfg.path_every == 0:
-        recipe._regularise_generator(len(real) // 2)
+        recipe._regularise_generator({"real": real})
     ema(recipe.G_ema, recipe.G, recipe.cfg.ema_half_life_images, recipe.run.batch_size)
     return float(loss_d), float(loss_g)
 
