@@ -391,7 +391,8 @@ def load_strict(
     if own and arrays and not shared:
         raise WeightsError(
             f"{source} holds another network: none of its {len(arrays)} entries ({_some(list(arrays), 3)}) belongs to "
-            f"{type(net).__name__}, which wants {len(own)} ({_some(list(own), 3)}); give weights made for it."
+            f"{type(net).__name__}, which wants {len(own)} ({_some(list(own), 3)}); give weights made for it, or "
+            "import another project's with `ppgan-apps zoo import`."
         )
     misfits = [text for name in shared if (text := _misfit(name, own[name], arrays[name]))]
     problems = [

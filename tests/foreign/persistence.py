@@ -62,7 +62,8 @@ def dumps(contents, protocol: int = 4) -> bytes:
         return pickle.dumps(contents, protocol)
 
 
-def module(class_name: str, attributes: dict, modules: dict, parameters: dict, buffers: dict | None = None) -> Persistent:
+def module(class_name: str, attributes: dict, modules: dict, parameters: dict,
+           buffers: dict | None = None) -> Persistent:
     """A module as PyTorch keeps one: its own attributes beside the dictionaries that every module has."""
     import torch
     state = {"training": False, "_parameters": OrderedDict((name, None if value is None else torch.nn.Parameter(

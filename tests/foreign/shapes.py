@@ -41,9 +41,10 @@ def animegan2_pytorch() -> dict[str, tuple]:
                    f"{name}.2.bias": (outputs,)}
     for block, (inputs, outputs) in enumerate(BOTTLENECKS, 1):
         stem, wide = f"block_c.{block}.layers", 2 * inputs
-        shapes |= {f"{stem}.0.1.weight": (wide, inputs, 1, 1), f"{stem}.0.2.weight": (wide,), f"{stem}.0.2.bias": (wide,),
-                   f"{stem}.1.1.weight": (wide, 1, 3, 3), f"{stem}.1.1.bias": (wide,), f"{stem}.1.2.weight": (wide,),
-                   f"{stem}.1.2.bias": (wide,), f"{stem}.2.weight": (outputs, wide, 1, 1), f"{stem}.3.weight": (outputs,),
+        shapes |= {f"{stem}.0.1.weight": (wide, inputs, 1, 1), f"{stem}.0.2.weight": (wide,),
+                   f"{stem}.0.2.bias": (wide,), f"{stem}.1.1.weight": (wide, 1, 3, 3), f"{stem}.1.1.bias": (wide,),
+                   f"{stem}.1.2.weight": (wide,), f"{stem}.1.2.bias": (wide,),
+                   f"{stem}.2.weight": (outputs, wide, 1, 1), f"{stem}.3.weight": (outputs,),
                    f"{stem}.3.bias": (outputs,)}
     return shapes | {"out_layer.0.weight": (3, 32, 1, 1)}
 
@@ -150,9 +151,9 @@ def nvlabs_discriminator(widths: dict[int, int]) -> dict[str, tuple]:
                    f"b{size}.conv1.weight": (outputs, inputs, 3, 3), f"b{size}.conv1.bias": (outputs,),
                    f"b{size}.conv1.resample_filter": (4, 4), f"b{size}.skip.weight": (outputs, inputs, 1, 1),
                    f"b{size}.skip.resample_filter": (4, 4)}
-    return shapes | {"b4.conv.weight": (last, last + 1, 3, 3), "b4.conv.bias": (last,), "b4.conv.resample_filter": (4, 4),
-                     "b4.fc.weight": (last, 16 * last), "b4.fc.bias": (last,), "b4.out.weight": (1, last),
-                     "b4.out.bias": (1,)}
+    return shapes | {"b4.conv.weight": (last, last + 1, 3, 3), "b4.conv.bias": (last,),
+                     "b4.conv.resample_filter": (4, 4), "b4.fc.weight": (last, 16 * last), "b4.fc.bias": (last,),
+                     "b4.out.weight": (1, last), "b4.out.bias": (1,)}
 
 
 def nvlabs_state(shapes: dict[str, tuple], seed: int = 0, mapping_multiplier: float = 0.01) -> dict[str, np.ndarray]:

@@ -18,7 +18,6 @@ import paddle
 from ppgan_apps.errors import WeightsError
 from ppgan_apps.foreign import import_file, read_network
 from ppgan_apps.weights import load_strict, read_metadata, read_weights
-
 from tests.foreign import persistence, shapes
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")

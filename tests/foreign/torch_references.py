@@ -397,7 +397,8 @@ class Photo2Cartoon(nn.Module):
             down = nn.Sequential(*mirrored(1, width, 2 * width, 3, 2), nn.InstanceNorm2d(2 * width), nn.ReLU())
             setattr(self, f"DownBlock{number}", down)
         for number, width in ((1, wide), (2, wide // 2)):
-            up = nn.Sequential(nn.Upsample(scale_factor=2), *mirrored(1, width, width // 2, 3), LIN(width // 2), nn.ReLU())
+            up = nn.Sequential(nn.Upsample(scale_factor=2), *mirrored(1, width, width // 2, 3), LIN(width // 2),
+                               nn.ReLU())
             setattr(self, f"UpBlock{number}", up)
         self.gap_fc, self.gmp_fc = nn.Linear(wide, 1), nn.Linear(wide, 1)
         self.conv1x1 = nn.Conv2d(2 * wide, wide, 1)
