@@ -80,8 +80,8 @@ def move(state: Mapping[str, np.ndarray], table: Table, project: str, drop: Iter
     dropped = tuple(name for name in state if name not in table and any(rule.fullmatch(name) for rule in rules))
     missing = [name for name in table if name not in state]
     unexpected = [name for name in state if name not in table and name not in dropped]
-    problems = [f"{len(names)} entries {kind} ({some(names)})" for kind, names in
-                (("are missing", missing), ("are unexpected", unexpected)) if names]
+    problems = [f"{len(names)} {kind} ({some(names)})" for kind, names in
+                (("missing", missing), ("unexpected", unexpected)) if names]
     if problems:
         raise WeightsError(f"This is not a network as {project} writes it: {'; '.join(problems)}.")
     moved = {}
