@@ -39,6 +39,8 @@ examples:
 examples:
   ppgan-apps animeganv2 photo.jpg -o output              writes output/photo_anime.png
   ppgan-apps animeganv2 photos/ -o output --style hayao  the published Hayao weights
+  ppgan-apps animeganv2 portrait.jpg --style face_paint_512_v2 --paste-back --side-by-side
+                                                         the face, drawn by weights made for faces, in its photo
   ppgan-apps animeganv2 large.jpg --max-size 3000        draw more of a large photo, with more memory"""),
 }
 STYLEGAN2_EXAMPLES = """\
@@ -54,6 +56,18 @@ more commands, each with examples of its own (ppgan-apps styleganv2 COMMAND --he
   sweep     one number of a latent through its range, of StyleGAN2 or DCGAN
   project   the latent whose picture is closest to a given one
   edit      pictures moved along directions that the weights themselves name"""
+IMPORT_ABOUT = "bring another project's weights into a .safetensors file that the predictors load"
+IMPORT_EXAMPLES = """\
+examples:
+  ppgan-apps zoo import face_paint_512_v2.pt -o face.safetensors
+                                                         then: ppgan-apps animeganv2 --weight-path face.safetensors
+  ppgan-apps zoo import checkpoint/generator_Hayao_weight -o hayao.safetensors
+  ppgan-apps zoo import network-snapshot-025000.pkl --as stylegan2 -o avatars.safetensors
+  ppgan-apps zoo import photo2cartoon_weights.pt --part genB2A -o back.safetensors
+
+known: AnimeGANv2 (TensorFlow, and bryandlee's PyTorch), StyleGAN2 (rosinality's .pt, NVlabs's .pkl from
+stylegan2-ada-pytorch), photo2cartoon, and pytorch-CycleGAN-and-pix2pix; neither PyTorch nor TensorFlow is needed, and
+nothing in the file is executed"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,8 +116,10 @@ def _parser() -> argparse.ArgumentParser:
         _add_picture_options(subparser(commands, name, about, examples, _pictures), name, predictor)
     _add_stylegan2_options(subparser(commands, "styleganv2", "pictures from a seed", STYLEGAN2_EXAMPLES, _stylegan2))
     commands.add_parser("train", help="train a family from its YAML (the options of tools/main.py)", add_help=False)
-    subparser(commands, "zoo", "list every weight file: size, licence, source, whether it is here",
-               "example:\n  ppgan-apps zoo", _zoo)
+    zoo = subparser(commands, "zoo", "list every weight file: size, licence, source, whether it is here",
+                     "examples:\n  ppgan-apps zoo\n  ppgan-apps zoo import --help", _zoo)
+    actions = zoo.add_subparsers(metavar="ACTION")
+    _add_import_options(subparser(actions, "import", IMPORT_ABOUT, IMPORT_EXAMPLES, _zoo_import))
     return parser
 
 
@@ -137,6 +153,11 @@ def _add_picture_options(parser: argparse.ArgumentParser, name: str, predictor: 
         parser.add_argument("--segmenter", default="embedded",
                             help="embedded, grabcut, pp_humanseg or fcn_hrnet_w18 (default: embedded)")
     if name == "animeganv2":
+        parser.add_argument("--faces", choices=("none", "largest", "all"),
+                            help="draw these faces, cut out upright, instead of the photo (default: as the weights "
+                                 "are made for)")
+        parser.add_argument("--paste-back", action="store_true", help="write the whole photo with the faces drawn")
+        parser.add_argument("--side-by-side", action="store_true", help="put each result beside what it was drawn from")
         parser.add_argument("--max-size", type=positive, default=1536, metavar="PIXELS",
                             help="longest side that is drawn; a larger photo is made smaller (default: 1536)")
         parser.add_argument("--no-adjust-brightness", dest="use_adjust_brightness", action="store_false",
@@ -215,7 +236,7 @@ def _kind(arguments: argparse.Namespace) -> str:
 def _predictor(arguments: argparse.Namespace):
     import ppgan_apps
     own = {"photo2cartoon": ("faces", "paste_back", "landmarks", "segmenter"), "anime2real": (),
-           "animeganv2": ("max_size", "use_adjust_brightness")}[arguments.name]
+           "animeganv2": ("max_size", "use_adjust_brightness", "faces", "paste_back", "side_by_side")}[arguments.name]
     options = {name: getattr(arguments, name) for name in own}
     return getattr(ppgan_apps, arguments.predictor)(output_path=arguments.output, weight_path=arguments.weight_path,
                                                     style=arguments.style, device=arguments.device, **options)
@@ -360,6 +381,41 @@ def _zoo(arguments: argparse.Namespace) -> int:
         size = record.file().stat().st_size if here else record.size
         print(f"{record.name:{width}}  {f'{size / 1e6:.1f} MB' if size else 'size unknown':>12}  {place}")
         print(f"    licence: {record.licence}\n    source: {record.source}")
+    return 0
+
+
+def _add_import_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help=".pt, .pth or .pkl, or a TensorFlow checkpoint's index or folder")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT.safetensors", help="the file to write")
+    parser.add_argument("--as", dest="family", choices=("animeganv2", "stylegan2", "photo2cartoon", "cyclegan",
+                                                        "pix2pix"),
+                        help="what it is (default: what the names of its entries say)")
+    parser.add_argument("--part", default="", metavar="NAME",
+                        help="which of several networks, for example g_ema, D or genB2A (default: the one that makes "
+                             "the pictures)")
+    parser.add_argument("--upsample-align", choices=("half_pixel", "align_corners", "asymmetric"),
+                        help="how AnimeGANv2 doubles (default: align_corners for PyTorch's, asymmetric for "
+                             "TensorFlow's)")
+    parser.add_argument("--face-size", type=positive, metavar="PIXELS",
+                        help="AnimeGANv2 was trained on upright faces of this size (known for the published names)")
+    parser.add_argument("--licence", default="", metavar="TEXT",
+                        help="what the new file says (default: what the project's owners state)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+
+
+def _zoo_import(arguments: argparse.Namespace) -> int:
+    """Writes the imported file and names it on stdout; on stderr, what became of the entries."""
+    from .foreign import import_file
+    changes = {}
+    if arguments.upsample_align:
+        changes["upsample_align"] = arguments.upsample_align
+    if arguments.face_size:
+        changes["input"] = {"size": arguments.face_size, "crop": "face"}
+    path, notices = import_file(Path(arguments.file).expanduser(), Path(arguments.output).expanduser(),
+                                arguments.family, arguments.part, arguments.licence, changes, arguments.overwrite)
+    for notice in notices:
+        print(notice, file=sys.stderr)
+    print(path)
     return 0
 
 

@@ -63,14 +63,36 @@ def read_old_torch(path: Path) -> Any:
         WeightsError: as `read_torch_zip`.
     """
     data = _read_bounded(path)
+    value, machine = _execute_old_torch(data, str(path))
+    return machine.run(lambda: machine.plain(value))
+
+
+def read_persistent_pickle(path: Path) -> Any:
+    """What NVlabs's StyleGAN2-ADA for PyTorch pickled into `path`: each module as the dict of its attributes.
+
+    Such a file carries the source code of its classes and wants it to be run. Here the code is skipped unread and only
+    the attributes are kept: "_parameters", "_buffers" and "_modules" as PyTorch names them, and "class_name".
+
+    Raises:
+        WeightsError: as `read_paddle_pickle`.
+    """
+    data = _read_bounded(path)
+    makers = {**_MAKERS, **_PERSISTENT_MAKERS}
+    makers["torch.storage._load_from_bytes"] = lambda raw: _storage_from_bytes(raw, str(path))
+    machine = _Machine(data, str(path), len(data), makers=makers)
+    return machine.run(lambda: machine.plain(machine.execute()))
+
+
+def _execute_old_torch(data: bytes, source: str) -> tuple[Any, _Machine]:
+    """The object in a file of the old format, and a machine to copy it with."""
     storages = _LateStorages(len(data))
     at, values = 0, []
     for opener in (None, None, None, storages.open, None):  # magic, version, system, the object, the storages' names
-        machine = _Machine(data, str(path), len(data), opener, at)
+        machine = _Machine(data, source, len(data), opener, at)
         values.append(machine.run(machine.execute))
         at = machine.at
     machine.run(lambda: storages.fill(values[4], data, at))
-    return machine.run(lambda: machine.plain(values[3]))
+    return values[3], machine
 
 
 def _read_bounded(path: Path) -> bytes:
@@ -320,6 +342,33 @@ def _torch_tensor(
     return np.lib.stride_tricks.as_strided(numbers[offset:], size, [step * width for step in stride], writeable=False)
 
 
+def _storage_from_bytes(raw: Any, source: str) -> _Storage:
+    """A storage that was pickled outside torch.save: as the bytes of a file of the old format that holds it alone."""
+    if not isinstance(raw, (bytes, memoryview)):
+        raise _Refused(f"a storage made of a {type(raw).__name__}")
+    value, _ = _execute_old_torch(bytes(raw), source)
+    if not isinstance(value, _Storage):
+        raise _Refused("torch.storage._load_from_bytes of something else than a storage")
+    return value
+
+
+def _persistent_object(meta: Any) -> dict:
+    """The attributes of a module that was pickled together with its source code, without the code."""
+    if not (isinstance(meta, dict) and isinstance(meta.get("state"), dict) and isinstance(meta.get("class_name"), str)):
+        raise _Broken("a persistent object without its attributes")
+    return {**meta["state"], "class_name": meta["class_name"]}
+
+
+def _empty_dict() -> dict:
+    return {}  # SETITEMS fills it; attributes, which BUILD would set, are of no use to us
+
+
+def _list(items: Any = ()) -> list:
+    if not isinstance(items, (tuple, list)):
+        raise _Refused("a set of something else than a list")
+    return list(items)
+
+
 def _torch_parameter(data: Any, requires_grad: Any = True, hooks: Any = None) -> np.ndarray:
     if not isinstance(data, np.ndarray):
         raise _Refused("a parameter without a tensor")
@@ -356,7 +405,15 @@ _MAKERS: dict[str, Callable[..., Any] | None] = {
     "torch._utils._rebuild_tensor_v2": _torch_tensor,
     "torch._utils._rebuild_parameter": _torch_parameter,
     "torch.Size": _tuple,
+    "argparse.Namespace": _empty_dict,  # the options of a training, beside its networks
     **dict.fromkeys(_STORAGE_CODES),
+}
+# What only NVlabs's pickles of whole modules name.
+_PERSISTENT_MAKERS: dict[str, Callable[..., Any] | None] = {
+    "torch_utils.persistence._reconstruct_persistent_obj": _persistent_object,
+    "dnnlib.util.EasyDict": _empty_dict,
+    "builtins.set": _list,
+    "__builtin__.set": _list,
 }
 
 
@@ -367,10 +424,16 @@ class _Machine:
     """Runs one pickle program. Opcode letters and operands: the standard library's pickletools."""
 
     def __init__(
-        self, program: bytes, source: str, file_bytes: int, storage: Callable[[Any], Any] | None = None, at: int = 0
+        self,
+        program: bytes,
+        source: str,
+        file_bytes: int,
+        storage: Callable[[Any], Any] | None = None,
+        at: int = 0,
+        makers: dict[str, Callable[..., Any] | None] = _MAKERS,
     ):
         self.program, self.view, self.at = program, memoryview(program), at
-        self.source, self.open_storage = source, storage
+        self.source, self.open_storage, self.makers = source, storage, makers
         self.budget = MAX_GROWTH * file_bytes + (1 << 20)
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
@@ -449,9 +512,9 @@ class _Machine:
     # -- instructions with a meaning of their own
     def _global(self, module: Any, name: Any) -> None:
         full = f"{module}.{name}"
-        if not (isinstance(module, str) and isinstance(name, str)) or full not in _MAKERS:
+        if not (isinstance(module, str) and isinstance(name, str)) or full not in self.makers:
             raise _Refused(f"the global {full[:120]!r}")
-        self.stack.append(_Global(full, _MAKERS[full]))
+        self.stack.append(_Global(full, self.makers[full]))
 
     def _reduce(self) -> None:
         arguments, function = self._pop(), self._pop()
@@ -460,7 +523,7 @@ class _Machine:
         if not isinstance(arguments, tuple):
             raise _Broken("a call without its arguments")
         value = function.make(*arguments)
-        if isinstance(value, (bytes, tuple, dict)):  # copies, which a short program could ask for again and again
+        if isinstance(value, (bytes, tuple, list, dict)):  # copies, which a short program could ask for again and again
             self._spend(len(value))
         self.stack.append(value)
 
@@ -667,6 +730,8 @@ _OPCODES: dict[int, Callable[[_Machine], None]] = {
     ord("T"): _old_string(4),
     ord("U"): _old_string(1),
     ord("]"): _push(lambda machine: []),
+    0x8F: _push(lambda machine: []),  # EMPTY_SET: a set's order and uniqueness are of no use to us
+    0x90: _appends,  # ADDITEMS, to a set
     ord("}"): _push(lambda machine: {}),
     ord(")"): _push(lambda machine: ()),
     ord("t"): _push(lambda machine: tuple(machine._pop_to_mark())),

@@ -42,6 +42,7 @@ class ImageSpec:
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     background: tuple[int, int, int] = (255, 255, 255)
+    crop: str = ""  # "face": it is fed upright faces, cut out of the picture
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Pretrained:
     source: str = ""  # repository, paper, data set
     part: str = ""  # sub-dictionary that holds the network, e.g. "netG"
     optional: tuple[str, ...] = ()  # entries beginning so need no place in the network, e.g. "classifier."
+    layout: str = ""  # of another project's file: the module of ppgan_apps/foreign that knows it
     # Constructor arguments; embedded files carry their own.
     network: Mapping[str, Any] = field(default_factory=dict, hash=False)
     input: ImageSpec = ImageSpec()
@@ -95,7 +97,7 @@ class Pretrained:
     def load(self, net: nn.Layer) -> nn.Layer:
         """Fills `net` strictly (see `load_strict`) and returns it."""
         path = self.path()
-        return load_strict(net, read_weights(path, self.part), f"{self.name} ({path.name})", self.optional)
+        return load_strict(net, read_weights(path, self.part, self.layout), f"{self.name} ({path.name})", self.optional)
 
     def describe(self) -> str:
         """One line for the user: which weights these are, under which licence, from where."""
@@ -120,7 +122,7 @@ def choose(public: Pretrained, embedded: Pretrained) -> Pretrained:
 # ---------------------------------------------------------------------------------------------------------------------
 # Reading
 # ---------------------------------------------------------------------------------------------------------------------
-def read_weights(path: str | Path, part: str = "") -> dict[str, np.ndarray]:
+def read_weights(path: str | Path, part: str = "", layout: str = "") -> dict[str, np.ndarray]:
     """The arrays of one network by name, from .safetensors, .pdparams, .pt or .pth: the contents decide which.
 
     PyTorch's files are given in Paddle's terms: BatchNorm's running_mean and running_var as _mean and _variance, no
@@ -130,11 +132,16 @@ def read_weights(path: str | Path, part: str = "") -> dict[str, np.ndarray]:
         path: the file.
         part: which sub-dictionary holds the network ("netG", "genA2B", "g_ema"), where the file holds several. A file
             that holds a single network is returned whole: the strict loader tells whether it is the right one.
+        layout: another project's, by the module of ppgan_apps/foreign that knows it; the entries come in our terms.
     Raises:
         WeightsError: no such file, an unknown or damaged format, a pickle that names anything else than arrays, or a
             file with several networks of which `part` picks none (the message lists them).
     """
     path = Path(path)
+    if layout:
+        from .foreign import read_layout
+
+        return read_layout(path, layout)
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -384,7 +391,8 @@ def load_strict(
     if own and arrays and not shared:
         raise WeightsError(
             f"{source} holds another network: none of its {len(arrays)} entries ({_some(list(arrays), 3)}) belongs to "
-            f"{type(net).__name__}, which wants {len(own)} ({_some(list(own), 3)}); give weights made for it."
+            f"{type(net).__name__}, which wants {len(own)} ({_some(list(own), 3)}); give weights made for it, or "
+            "import another project's with `ppgan-apps zoo import`."
         )
     misfits = [text for name in shared if (text := _misfit(name, own[name], arrays[name]))]
     problems = [

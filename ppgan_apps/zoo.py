@@ -13,10 +13,12 @@ import sys
 
 from . import downloads
 from .errors import WeightsError
+from .foreign import animegan2_pytorch
 from .weights import EMBEDDED, PRETRAINED_FOLDER, ImageSpec, Pretrained
 
 PADDLEGAN = "https://paddlegan.bj.bcebos.com/models/"
 PADDLESEG = "https://paddleseg.bj.bcebos.com/dygraph/pp_humanseg_v2/"
+ANIMEGAN2_PYTORCH = "https://github.com/bryandlee/animegan2-pytorch/raw/main/weights/"
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 NVIDIA_LICENCE = "NVIDIA Source Code License-NC: non-commercial use only"
 
@@ -42,6 +44,14 @@ def _embedded(name: str, file: str, licence: str, source: str, size: int = 256, 
     length, sha256 = EMBEDDED_SUMS.get(file, (0, ""))
     spec = ImageSpec(size=size, multiple_of=multiple_of)
     return Pretrained(name, EMBEDDED + file, sha256, length, licence, source, input=spec)
+
+
+def _animegan2_pytorch(name: str) -> Pretrained:
+    # Another project's file: read in its own layout, whose graph these arguments are.
+    spec = ImageSpec(multiple_of=32, **animegan2_pytorch.INPUTS[name])
+    return Pretrained(f"animeganv2/{name}", f"{ANIMEGAN2_PYTORCH}{name}.pt", licence=animegan2_pytorch.LICENCE,
+                      source=animegan2_pytorch.PROJECT, layout="animegan2_pytorch",
+                      network=animegan2_pytorch.ARGUMENTS, input=spec)
 
 
 _RECORDS = (
@@ -101,6 +111,7 @@ _RECORDS = (
         part="netG",
         input=ImageSpec(size=256, multiple_of=32),
     ),
+    *(_animegan2_pytorch(name) for name in ("face_paint_512_v2", "face_paint_512_v1", "celeba_distill", "paprika")),
     Pretrained(
         name="stylegan2/ffhq",
         url=PADDLEGAN + "stylegan2-ffhq-config-f.pdparams",

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from .align import FaceCrop, crop_face, paste_back, with_mask
-from .detect import Face, detect
+from ..errors import NoFaceError
+from .align import FaceCrop, crop_face, crop_portrait, paste_back, with_mask
+from .detect import SURE_SCORE, Face, detect
 from .segment import segment
 
 # The width of the band of mask values, around 0.5, that stays between 0 and 1.
 CRISPNESS = 0.3
 
-__all__ = ["Face", "FaceCrop", "crop_face", "detect", "paste_back", "prepare_face", "segment"]
+__all__ = ["Face", "FaceCrop", "crop_face", "crop_portrait", "detect", "paste_back", "prepare_face", "segment",
+           "wanted_faces"]
+
+
+def wanted_faces(image: np.ndarray, which: str, landmarks: str = "embedded", name: object = None) -> list[Face]:
+    """The "largest" face of a picture, or "all" of them, best first; never an empty list.
+
+    A weak find is better than none, but beside another face it is more often a fold of cloth, and left out. A path as
+    `name` is named in the message. Raises NoFaceError where there is no face.
+    """
+    found = detect(image, landmarks=landmarks)
+    if not found:
+        where = str(name) if isinstance(name, (str, Path)) else "the picture"
+        raise NoFaceError(f"No face was found in {where}: use a photo that shows one from the front.")
+    others = [face for face in found[1:] if face.score >= SURE_SCORE] if which == "all" else []
+    return [found[0], *others]
 
 
 def prepare_face(image: np.ndarray, face: Face, size: int = 256, segmenter: str = "embedded") -> FaceCrop:

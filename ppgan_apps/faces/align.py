@@ -77,6 +77,23 @@ def crop_matrix(landmarks: np.ndarray, size: int = 256) -> np.ndarray:
     return np.concatenate([scale * turn, (middle - scale * centre)[:, None]], axis=1)
 
 
+def portrait_matrix(landmarks: np.ndarray, size: int = 512, expand: float = 1.0) -> np.ndarray:
+    """The map [2, 3] from picture pixels to the upright square of `size` pixels by which FFHQ's faces are cut out.
+
+    Its half side is the larger of 2 eye distances and 1.8 times the way from eyes to mouth, times `expand`; its centre
+    lies a tenth of that way below the eyes (Karras et al. 2019, "A Style-Based Generator Architecture for GANs").
+    """
+    landmarks = np.asarray(landmarks, np.float64)
+    right_eye, left_eye = landmarks[36:42].mean(axis=0), landmarks[42:48].mean(axis=0)
+    eyes, mouth = (right_eye + left_eye) / 2, (landmarks[48] + landmarks[54]) / 2
+    across, down = left_eye - right_eye, mouth - eyes
+    level = across + np.array([down[1], -down[0]])             # both say where "right" is
+    cosine, sine = level / max(np.hypot(*level), 1e-9)
+    half = max(2.0 * np.hypot(*across), 1.8 * np.hypot(*down), 1.0) * expand
+    linear = size / (2 * half) * np.array([[cosine, sine], [-sine, cosine]])
+    return np.concatenate([linear, ((size - 1) / 2 - linear @ (eyes + 0.1 * down))[:, None]], axis=1)
+
+
 def warp(image: np.ndarray, matrix: np.ndarray, size: int | tuple[int, int], border: float | None = 255) -> np.ndarray:
     """`image` ([H, W] or [H, W, C]) seen through an affine map [2, 3] into a square (or (width, height)) picture.
 
@@ -115,6 +132,22 @@ def crop_face(image: np.ndarray, face, size: int = 256) -> FaceCrop:
     """
     matrix = crop_matrix(getattr(face, "landmarks", face), size)
     return FaceCrop(warp(image, matrix, size), None, matrix)
+
+
+def crop_portrait(image: np.ndarray, face, size: int = 512, expand: float = 1.3) -> FaceCrop:
+    """FFHQ's crop of one face, wider by `expand`, without a mask; beyond its border the picture is mirrored.
+
+    image: uint8 RGB [H, W, 3]; face: a Face (anything with `.landmarks`) or landmarks [68, 2]; size: side in pixels.
+    """
+    matrix = portrait_matrix(getattr(face, "landmarks", face), size, expand)
+    corners = transform([(0, 0), (size, 0), (0, size), (size, size)], inverse(matrix))
+    height, width = image.shape[:2]
+    beyond = np.concatenate([-corners.min(axis=0), corners.max(axis=0) - (width, height)])
+    # A crop may reach far beyond a small picture: more than the picture itself cannot be mirrored in one go.
+    left, top, right, bottom = np.clip(np.ceil(beyond).astype(int) + 2, 0, 4 * max(height, width))
+    mirrored = np.pad(image, ((top, bottom), (left, right), (0, 0)), mode="symmetric")
+    shifted = matrix @ np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]])
+    return FaceCrop(warp(mirrored, shifted, size, border=None), None, matrix)
 
 
 def with_mask(crop: FaceCrop, mask: np.ndarray) -> FaceCrop:

@@ -14,6 +14,7 @@ from .layers import (
     BiasedConv2D,
     ReflectionPad,
     ResidualBlock,
+    bias_attr,
     class_activation_map,
     plain_instance_norm,
 )
@@ -86,14 +87,14 @@ class Hourglass(nn.Layer):
 class SoftAdaLIN(nn.Layer):
     """AdaLIN whose scale and shift mix the style's with those of the encoder's features, by ratios learned from 0."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, biased: bool = False):
         super().__init__()
         self.norm = AdaLIN(channels)
         for name in ("w_gamma", "w_beta"):
             setattr(self, name, self.create_parameter([1, channels], default_initializer=nn.initializer.Constant(0.0)))
-        self.c_gamma, self.c_beta = _two_linears(channels), _two_linears(channels)
-        self.s_gamma = nn.Linear(channels, channels, bias_attr=False)
-        self.s_beta = nn.Linear(channels, channels, bias_attr=False)
+        self.c_gamma, self.c_beta = _two_linears(channels, biased), _two_linears(channels, biased)
+        self.s_gamma = nn.Linear(channels, channels, bias_attr=bias_attr(biased))
+        self.s_beta = nn.Linear(channels, channels, bias_attr=bias_attr(biased))
 
     def forward(self, x, content, style):
         gamma = (1 - self.w_gamma) * self.s_gamma(style) + self.w_gamma * self.c_gamma(content)   # [N, C]
@@ -101,22 +102,22 @@ class SoftAdaLIN(nn.Layer):
         return self.norm(x, gamma, beta)
 
 
-def _two_linears(channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(channels, channels, bias_attr=False), nn.ReLU(),
-                         nn.Linear(channels, channels, bias_attr=False))
+def _two_linears(channels: int, biased: bool) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(channels, channels, bias_attr=bias_attr(biased)), nn.ReLU(),
+                         nn.Linear(channels, channels, bias_attr=bias_attr(biased)))
 
 
 class SoftAdaLINBlock(nn.Layer):
     """Residual block of the decoder."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, biased: bool = False):
         super().__init__()
         self.pad1 = ReflectionPad(1)
         self.conv1 = nn.Conv2D(channels, channels, 3, bias_attr=False)
-        self.norm1 = SoftAdaLIN(channels)
+        self.norm1 = SoftAdaLIN(channels, biased)
         self.pad2 = ReflectionPad(1)
         self.conv2 = nn.Conv2D(channels, channels, 3, bias_attr=False)
-        self.norm2 = SoftAdaLIN(channels)
+        self.norm2 = SoftAdaLIN(channels, biased)
 
     def forward(self, x, content, style):
         out = F.relu(self.norm1(self.conv1(self.pad1(x)), content, style))
@@ -133,14 +134,15 @@ class Photo2CartoonGenerator(nn.Layer):
         img_size: pixels, a multiple of 16; only the variant that is not light is bound to it.
         n_blocks: residual blocks of the encoder, and again of the decoder.
         light: the style comes from the features' mean instead of all of them.
+        biased: Linears have a bias, as in the PyTorch original; PaddleGAN's have none.
     Weights start as Paddle's own: He normal convolutions, Glorot uniform Linears.
     """
 
     def __init__(self, ngf: int = 32, img_size: int = 256, n_blocks: int = 4, light: bool = True, *, input_nc: int = 3,
-                 output_nc: int = 3):
+                 output_nc: int = 3, biased: bool = False):
         super().__init__()
         self.arguments = {"ngf": ngf, "img_size": img_size, "n_blocks": n_blocks, "light": light, "input_nc": input_nc,
-                          "output_nc": output_nc}
+                          "output_nc": output_nc, "biased": biased}
         self.n_blocks, self.light = n_blocks, light
         wide = 4 * ngf
         down = [ReflectionPad(3), nn.Conv2D(input_nc, ngf, 7, bias_attr=False), plain_instance_norm(ngf),
@@ -151,11 +153,11 @@ class Photo2CartoonGenerator(nn.Layer):
         self.DownBlock = nn.Sequential(*down)
         for block in range(1, n_blocks + 1):
             setattr(self, f"EncodeBlock{block}", ResidualBlock(wide, plain_instance_norm))
-            setattr(self, f"DecodeBlock{block}", SoftAdaLINBlock(wide))
-        self.gap_fc = nn.Linear(wide, 1, bias_attr=False)
-        self.gmp_fc = nn.Linear(wide, 1, bias_attr=False)
+            setattr(self, f"DecodeBlock{block}", SoftAdaLINBlock(wide, biased))
+        self.gap_fc = nn.Linear(wide, 1, bias_attr=bias_attr(biased))
+        self.gmp_fc = nn.Linear(wide, 1, bias_attr=bias_attr(biased))
         self.conv1x1 = nn.Conv2D(2 * wide, wide, 1)
-        self.FC = style_network(wide, None if light else (img_size // 4) ** 2)
+        self.FC = style_network(wide, None if light else (img_size // 4) ** 2, biased)
         up = []
         for width in (wide, wide // 2):
             up += [nn.Upsample(scale_factor=2, mode="nearest"), ReflectionPad(1),

@@ -18,17 +18,18 @@ from .layers import (
     ResidualBlock,
     SpectralConv2D,
     SpectralLinear,
+    bias_attr,
     class_activation_map,
     norm_layer,
 )
 
 
-def style_network(channels: int, pixels: int | None) -> nn.Sequential:
+def style_network(channels: int, pixels: int | None, biased: bool = False) -> nn.Sequential:
     """Two Linears with ReLU that make a style [N, channels] from features of `pixels` values per channel, all of them,
     or from their mean when `pixels` is None (the light variant)."""
     inputs = channels if pixels is None else channels * pixels
-    return nn.Sequential(nn.Linear(inputs, channels, bias_attr=False), nn.ReLU(),
-                         nn.Linear(channels, channels, bias_attr=False), nn.ReLU())
+    return nn.Sequential(nn.Linear(inputs, channels, bias_attr=bias_attr(biased)), nn.ReLU(),
+                         nn.Linear(channels, channels, bias_attr=bias_attr(biased)), nn.ReLU())
 
 
 def style_features(network: nn.Sequential, x, light: bool):

@@ -1,10 +1,11 @@
-"""AnimeGANv2: any photo, of any size, in the manner of a drawn film."""
+"""AnimeGANv2: any photo, of any size, in the manner of a drawn film; or the faces of a photo, each as a portrait."""
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
 
+from .. import faces as face_tools
 from .. import images
 from ..errors import ConfigError
 from .base import ImagePredictor, checked, read, say
@@ -14,16 +15,26 @@ from .strips import convolve_in_strips
 HALVINGS = 5
 # It was trained on 256 x 256: what is smaller is enlarged to that on its short side first, and brought back after.
 SHORT_SIDE = 256
+FACES = ("none", "largest", "all")
+# The side of a face's crop, where the weights do not say which they were trained on.
+FACE_SIZE = 512
+# A pasted face is as good as its border: it fades over this share of the crop's side.
+FEATHER = 0.12
 # What the brightness of each channel contributes (Rec. 601), as published.
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
 class AnimeGANv2Predictor(ImagePredictor):
-    """Photo in, anime of the same size out.
+    """Photo in, anime of the same size out; with face weights or `faces`, an upright square with the face.
 
-    Source: TachibanaYoshino/AnimeGANv2. `use_adjust_brightness` gives the anime the photo's mean brightness. A photo
-    whose long side is over `max_size` pixels is made smaller first and stays so, since memory grows with its area
-    (about 2 GB per million pixels).
+    Source: TachibanaYoshino/AnimeGANv2, bryandlee/animegan2-pytorch. `use_adjust_brightness` gives the anime of a whole
+    photo the photo's mean brightness. A photo whose long side is over `max_size` pixels is made smaller first and stays
+    so, since memory grows with its area (about 2 GB per million pixels).
+
+    `faces` "largest" (the face with the best size and score) or "all" cuts faces out as their weights' training did and
+    draws those; "none" draws the whole photo; None does what the weights are made for ("face_paint_512_v2" and others
+    are for faces). `paste_back` puts the drawn faces back into the photo, which keeps its size. With `side_by_side`
+    each result has what it was drawn from on its left. Raises NoFaceError where a face is wanted and none is there.
     """
 
     zoo_folder = "animeganv2"
@@ -33,18 +44,48 @@ class AnimeGANv2Predictor(ImagePredictor):
 
     def __init__(self, output_path: str | Path = "output", weight_path: str | Path | None = None,
                  use_adjust_brightness: bool = True, style: str | None = None, max_size: int = 1536,
-                 device: str = "auto"):
+                 device: str = "auto", faces: str | None = None, paste_back: bool = False, side_by_side: bool = False):
         if max_size < SHORT_SIDE:
             raise ConfigError(f"max_size is {max_size}: use at least {SHORT_SIDE}.")
+        if faces not in (None, *FACES):
+            raise ConfigError(f"faces is '{faces}': use {', '.join(FACES)}.")
         super().__init__(output_path, weight_path, style, device)
         if self.device == "cpu":
             convolve_in_strips(self.network)
         self.use_adjust_brightness, self.max_size = use_adjust_brightness, max_size
         self.multiple_of = 2 ** self.network.arguments.get("num_downs", HALVINGS)
+        for_faces = self.weights.crop == "face"
+        self.faces = faces or ("largest" if for_faces else "none")
+        self.face_size = self.weights.size if for_faces and self.weights.size else FACE_SIZE
+        self.paste_back, self.side_by_side = paste_back, side_by_side
+        if paste_back and self.faces == "none":
+            raise ConfigError("paste_back puts faces back, and whole photos are drawn: set faces to largest or all.")
 
     def predict(self, image: np.ndarray) -> np.ndarray:
-        """uint8 RGB photo [H, W, 3] -> uint8 RGB anime of the same size, or with `max_size` as its long side."""
-        photo = self._bounded(checked(image))
+        """uint8 RGB photo [H, W, 3] -> uint8 RGB anime: of the same size, or with `max_size` as its long side; of a
+        face a square, by default of 512 pixels; with `paste_back` the photo, changed."""
+        return self.predict_all(image)[0]
+
+    def predict_all(self, image: np.ndarray) -> list[np.ndarray]:
+        """One anime, or with faces="all" and without `paste_back` one for each face, best first."""
+        photo = checked(image)
+        if self.faces == "none":
+            photo = self._bounded(photo)
+            return [self._beside(photo, self._whole(photo))]
+        crops = [face_tools.crop_portrait(photo, face, self.face_size)
+                 for face in face_tools.wanted_faces(photo, self.faces)]
+        drawn = [self._draw(crop.image) for crop in crops]
+        if not self.paste_back:
+            return [self._beside(crop.image, anime) for crop, anime in zip(crops, drawn, strict=True)]
+        pasted = photo
+        for crop, anime in list(zip(crops, drawn, strict=True))[::-1]:  # the best face last, so that it lies on top
+            pasted = face_tools.paste_back(pasted, crop, anime, FEATHER)
+        return [self._beside(photo, pasted)]
+
+    def _beside(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        return np.concatenate([before, after], axis=1) if self.side_by_side else after
+
+    def _whole(self, photo: np.ndarray) -> np.ndarray:
         height, width = photo.shape[:2]
         fed = _enlarged(photo, self.max_size)
         anime = images.resize(self._draw(fed), (width, height))

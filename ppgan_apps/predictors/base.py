@@ -28,9 +28,11 @@ class ChosenWeights:
     licence: str
     family: str = ""                                           # as the file states it; "" when it does not
     part: str = ""                                             # sub-dictionary holding the network, e.g. "netG"
+    layout: str = ""                                           # of another project's file: see weights.Pretrained
     network: Mapping[str, Any] = field(default_factory=dict)   # constructor arguments
     metadata: Mapping[str, Any] = field(default_factory=dict)
     size: int | None = None                                    # the side that the network is fed, where it has one
+    crop: str = ""                                             # "face": it is fed upright faces
     source: str = ""
 
     def __str__(self) -> str:
@@ -74,7 +76,7 @@ class Predictor:
 
     def _load_network(self, arguments: Mapping[str, Any]):
         """The network, filled and ready: the first that takes the arguments and whose entries are the file's."""
-        state = weights.read_weights(self.weights.path, part=self.weights.part)
+        state = weights.read_weights(self.weights.path, self.weights.part, self.weights.layout)
         errors = []
         for entry in self.networks if self.weights.network else self.networks[:1]:
             module, _, name = entry.partition(":")
@@ -180,15 +182,17 @@ def _from_path(weight_path: str | Path, part: str) -> ChosenWeights:
     licence = str(metadata.get("licence") or "not stated in the file")
     return ChosenWeights(name=str(weight_path), path=path, licence=licence, part=part,
                          family=metadata.get("family", ""), network=metadata.get("network") or {},
-                         metadata=metadata, size=_size_of(metadata))
+                         metadata=metadata, size=_size_of(metadata), crop=_crop_of(metadata))
 
 
 def _from_record(record: weights.Pretrained) -> ChosenWeights:
     path = record.path()
     metadata = weights.read_metadata(path)
     return ChosenWeights(name=record.name, path=path, licence=record.licence, family=metadata.get("family", ""),
-                         part=record.part, network={**record.network, **(metadata.get("network") or {})},
-                         metadata=metadata, size=_size_of(metadata) or record.input.size, source=record.source)
+                         part=record.part, layout=record.layout,
+                         network={**record.network, **(metadata.get("network") or {})}, metadata=metadata,
+                         size=_size_of(metadata) or record.input.size, crop=_crop_of(metadata) or record.input.crop,
+                         source=record.source)
 
 
 def _size_of(metadata: Mapping[str, Any]) -> int | None:
@@ -196,3 +200,7 @@ def _size_of(metadata: Mapping[str, Any]) -> int | None:
     network, given = metadata.get("network") or {}, metadata.get("input") or {}
     size = given.get("size") or network.get("img_size")
     return int(size) if size else None
+
+
+def _crop_of(metadata: Mapping[str, Any]) -> str:
+    return str((metadata.get("input") or {}).get("crop") or "")

@@ -9,14 +9,12 @@ import numpy as np
 
 from .. import faces as face_tools
 from .. import images
-from ..errors import ConfigError, ImageError, NoFaceError
+from ..errors import ConfigError, ImageError
 from .base import ImagePredictor, checked, read
 
 FACES = ("largest", "all")
 # The published crop and cartoon; a network trained at another size is fed that size and its cartoon brought to this.
 CROP = 256
-# A weak find is better than none, but beside another face it is more often a fold of cloth (which score under 0.3).
-SURE_SCORE = 0.3
 
 
 @dataclass(frozen=True)
@@ -92,14 +90,9 @@ class Photo2CartoonPredictor(ImagePredictor):
 
     def _crops(self, image: np.ndarray, name: str | Path | np.ndarray | None = None) -> list[tuple]:
         """(the turned crop, the FaceCrop on white with its mask) of each face asked for."""
-        found = face_tools.detect(image, landmarks=self.landmarks)
-        if not found:
-            where = str(name) if isinstance(name, (str, Path)) else "the picture"
-            raise NoFaceError(f"No face was found in {where}: use a photo that shows one from the front.")
-        others = [face for face in found[1:] if face.score >= SURE_SCORE] if self.faces == "all" else []
         return [(face_tools.crop_face(image, face, size=CROP).image,
                  face_tools.prepare_face(image, face, size=CROP, segmenter=self.segmenter))
-                for face in (found[0], *others)]
+                for face in face_tools.wanted_faces(image, self.faces, self.landmarks, name)]
 
     def _cartoons(self, crops: list[tuple]) -> list[Cartoon]:
         side = self.weights.size or CROP

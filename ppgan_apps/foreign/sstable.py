@@ -1,0 +1,168 @@
+"""Reads a LevelDB table, the format of a TensorFlow checkpoint's index: sorted keys with values, checksummed in blocks.
+
+Layout: blocks, one after another, each followed by a byte (0 plain, 1 Snappy) and a checksum; among them an index block
+whose values tell where the others lie; a footer that tells where the index block lies. A block shortens each key by
+what it shares with the one before. Formats: doc/table_format.md of google/leveldb, format_description.txt of
+google/snappy. Whatever is wrong with a table raises ValueError with the reason.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+FOOTER_BYTES = 48
+MAGIC = 0xDB4775248B80FB57
+PLAIN, SNAPPY = 0, 1
+TRAILER_BYTES = 5  # how the block is packed, and its checksum
+MAX_BLOCK_BYTES = 64 << 20  # unpacked; TensorFlow's are of 256 KiB
+CRC32C_POLYNOMIAL = 0x82F63B78  # Castagnoli's, bits reversed
+MASK_DELTA = 0xA282EAD8
+
+
+def read_table(data: bytes) -> dict[bytes, bytes]:
+    """Every key of a table with its value, in the table's order. Raises ValueError."""
+    if len(data) < FOOTER_BYTES or int.from_bytes(data[-8:], "little") != MAGIC:
+        raise ValueError("it does not end as a table does")
+    footer = data[-FOOTER_BYTES:]
+    _, at = _handle(footer, 0)  # of the metaindex block, which TensorFlow leaves empty
+    index, _ = _handle(footer, at)
+    entries: dict[bytes, bytes] = {}
+    for _, value in _entries(_block(data, index)):
+        entries.update(_entries(_block(data, _handle(value, 0)[0])))
+    return entries
+
+
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number that begins at byte `at`, seven bits a byte, and where the next thing begins. Raises ValueError."""
+    number = 0
+    for shift in range(0, 64, 7):
+        if at >= len(data):
+            break
+        byte = data[at]
+        at += 1
+        number |= (byte & 127) << shift
+        if byte < 128:
+            return number, at
+    raise ValueError("a number does not end")
+
+
+def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
+    """Where a block lies (offset, size), and where the next thing begins."""
+    offset, at = varint(data, at)
+    size, at = varint(data, at)
+    return (offset, size), at
+
+
+def _block(data: bytes, handle: tuple[int, int]) -> bytes:
+    offset, size = handle
+    end = offset + size
+    if end + TRAILER_BYTES > len(data):
+        raise ValueError("a block lies beyond its end")
+    if masked_crc32c(data[offset : end + 1]) != int.from_bytes(data[end + 1 : end + TRAILER_BYTES], "little"):
+        raise ValueError("a block differs from its checksum")
+    packing = data[end]
+    if packing not in (PLAIN, SNAPPY):
+        raise ValueError(f"a block is packed in the unknown way {packing}")
+    return data[offset:end] if packing == PLAIN else unpack_snappy(data[offset:end])
+
+
+def _entries(block: bytes) -> list[tuple[bytes, bytes]]:
+    """The keys and values of a block. Its last numbers, where keys are written in full, are for searching only."""
+    if len(block) < 4:
+        raise ValueError("a block is too short")
+    end = len(block) - 4 - 4 * int.from_bytes(block[-4:], "little")
+    entries, key, at = [], b"", 0
+    while at < end:
+        shared, at = varint(block, at)
+        own, at = varint(block, at)
+        length, at = varint(block, at)
+        if shared > len(key) or at + own + length > end:
+            raise ValueError("an entry of a block does not fit into it")
+        key = key[:shared] + block[at : at + own]
+        entries.append((key, block[at + own : at + own + length]))
+        at += own + length
+    if at != end:
+        raise ValueError("a block does not hold what it announces")
+    return entries
+
+
+def unpack_snappy(data: bytes) -> bytes:
+    """A Snappy block unpacked: runs of new bytes, and copies of what was written before. Raises ValueError."""
+    length, at = varint(data, 0)
+    if length > MAX_BLOCK_BYTES:
+        raise ValueError(f"a block would unpack to {length} bytes")
+    out = bytearray()
+    while at < len(data):
+        tag, at = data[at], at + 1
+        if tag & 3 == 0:  # new bytes; from 60 on their number less one stands in the next 1 to 4 bytes
+            count, more = tag >> 2, max(0, (tag >> 2) - 59)
+            count = int.from_bytes(data[at : at + more], "little") if more else count
+            at += more
+            run = data[at : at + count + 1]
+            if len(run) != count + 1:
+                raise ValueError("a packed block ends too early")
+            out += run
+            at += count + 1
+        else:  # a copy, with 11, 16 or 32 bits for how far back it begins
+            width = {1: 1, 2: 2, 3: 4}[tag & 3]
+            back = int.from_bytes(data[at : at + width], "little")
+            at += width
+            count = (tag >> 2) + 1
+            if width == 1:
+                back, count = back | (tag >> 5) << 8, (tag >> 2 & 7) + 4
+            if not 0 < back <= len(out):
+                raise ValueError("a packed block copies from before its beginning")
+            for _ in range(count):  # byte by byte, since a copy may run into what it writes
+                out.append(out[-back])
+        if len(out) > length:
+            raise ValueError("a packed block unpacks to more than it announces")
+    if len(out) != length:
+        raise ValueError("a packed block unpacks to less than it announces")
+    return bytes(out)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Checksums
+# ---------------------------------------------------------------------------------------------------------------------
+def masked_crc32c(data: bytes | memoryview) -> int:
+    """CRC-32C as LevelDB and TensorFlow store it: turned and moved, since the checksum of data that holds its own
+    checksum is a poor one."""
+    crc = crc32c(data)
+    return ((crc >> 15 | crc << 17) + MASK_DELTA) & 0xFFFFFFFF
+
+
+def crc32c(data: bytes | memoryview) -> int:
+    """CRC-32C (Castagnoli) of bytes.
+
+    The bytes are cut into equal lanes whose registers move on together. A register is linear in what it held before:
+    following also the 32 single bits through as many zero bytes tells how to put the lanes' results together.
+    """
+    numbers = np.frombuffer(data, np.uint8)
+    lanes = max(1, min(4096, len(numbers) // 64))
+    width = len(numbers) // lanes
+    body = numbers[: lanes * width].reshape(lanes, width)
+    # The bits' own lanes are fed zeros.
+    columns = np.ascontiguousarray(np.concatenate([body, np.zeros((32, width), np.uint8)]).T)
+    registers = np.concatenate([np.zeros(lanes, np.uint32), np.uint32(1) << np.arange(32, dtype=np.uint32)])
+    table = _crc_table()
+    for column in columns:
+        registers = table[(registers ^ column) & 255] ^ registers >> 8
+    moved_bits = [int(bit) for bit in registers[lanes:]]
+    register = 0xFFFFFFFF
+    for lane in registers[:lanes]:
+        moved = (moved_bits[bit] for bit in range(32) if register >> bit & 1)
+        register = functools.reduce(int.__xor__, moved, int(lane))
+    for byte in numbers[lanes * width :]:
+        register = int(table[(register ^ int(byte)) & 255]) ^ register >> 8
+    return register ^ 0xFFFFFFFF
+
+
+@functools.cache
+def _crc_table() -> np.ndarray:
+    """What each byte does to a register that is otherwise empty, uint32 [256]."""
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = np.where(table & 1, table >> 1 ^ np.uint32(CRC32C_POLYNOMIAL), table >> 1)
+    return table.astype(np.uint32)
