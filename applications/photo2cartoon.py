@@ -7,7 +7,7 @@ from pathlib import Path
 if importlib.util.find_spec("ppgan_apps") is None:             # not installed: run from the repository
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ppgan_apps.cli import guarded  # noqa: E402
+from ppgan_apps.cli import add_person_options, guarded  # noqa: E402
 
 
 def main() -> None:
@@ -17,11 +17,12 @@ def main() -> None:
     parser.add_argument("--weight_path", help="a weight file, a checkpoint or a run folder")
     parser.add_argument("--faces", choices=("largest", "all"), default="largest", help="which faces to draw")
     parser.add_argument("--paste_back", action="store_true", help="also write the photo with the cartoon in it")
+    add_person_options(parser)
     parser.add_argument("--cpu", action="store_true", help="use the CPU even where there is a GPU")
     arguments = parser.parse_args()
     from ppgan_apps import Photo2CartoonPredictor
     Photo2CartoonPredictor(arguments.output_path, arguments.weight_path, faces=arguments.faces,
-                           paste_back=arguments.paste_back,
+                           paste_back=arguments.paste_back, age=arguments.age, sex=arguments.sex,
                            device="cpu" if arguments.cpu else "auto").run(arguments.input_image)
 
 

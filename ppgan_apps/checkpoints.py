@@ -69,7 +69,9 @@ def _by_structure(state: dict[str, np.ndarray], parts: Parts) -> dict[str, np.nd
     places = _parameter_names(parts)
     renamed = {}
     for key, value in state.items():
-        owner = max((name for name in places if key.startswith(name + "_")), key=len)
+        words = key.split("_")
+        prefixes = ("_".join(words[:count]) for count in range(len(words) - 1, 0, -1))
+        owner = next(name for name in prefixes if name in places)
         renamed[f"{places[owner]}/{key[len(owner) + 1:]}"] = value
     return renamed
 
@@ -169,13 +171,29 @@ def load_checkpoint(recipe, folder: Path) -> int:
     """
     meta = read_meta(folder)
     parts = Parts.of(recipe)
-    for name, network in parts.networks.items():
-        load_strict(network, read_weights(folder / f"{name}.safetensors"), str(folder / f"{name}.safetensors"))
+    _load_networks(parts, folder)
     for name, optimizer in parts.optimizers.items():
         _load_optimizer(optimizer, read_weights(folder / f"{name}.optimizer.safetensors"), parts,
                         str(folder / f"{name}.optimizer.safetensors"))
     _load_tensors(parts.tensors, folder / "state.safetensors")
     return int(meta["step"])
+
+
+def load_start(recipe, run: RunConfig) -> None:
+    """Fills the networks of a new run, and their tensors, from the checkpoint or run folder `run.start`, if any.
+
+    Its optimizers start afresh. Raises WeightsError when an entry is missing, damaged or of another shape, ConfigError
+    when the family differs.
+    """
+    if run.start:
+        folder = _newest(Path(run.start), run.family)
+        _load_networks(Parts.of(recipe), folder)
+        _load_tensors(Parts.of(recipe).tensors, folder / "state.safetensors")
+
+
+def _load_networks(parts: Parts, folder: Path) -> None:
+    for name, network in parts.networks.items():
+        load_strict(network, read_weights(folder / f"{name}.safetensors"), str(folder / f"{name}.safetensors"))
 
 
 def _load_tensors(tensors: dict, path: Path) -> None:
@@ -214,10 +232,14 @@ def to_resume(run: RunConfig, resume: str | None) -> Path | None:
                           f"go on with --resume auto, or choose another folder with -o output=FOLDER.")
     if resume is None or (resume == "auto" and not existing):
         return None
-    folder = existing[-1] if resume == "auto" else Path(resume)
+    return _newest(existing[-1] if resume == "auto" else Path(resume), run.family)
+
+
+def _newest(folder: Path, family: str) -> Path:
+    """`folder` itself when it is a checkpoint, else the newest one of this run folder. Raises as `to_resume` does."""
     if not (folder / "meta.json").is_file() and checkpoints(folder):
         folder = checkpoints(folder)[-1]                       # a run folder: its newest checkpoint
-    family = read_meta(folder).get("family")
-    if family != run.family:
-        raise ConfigError(f"{folder} is a checkpoint of '{family}', not of '{run.family}': choose another output.")
+    found = read_meta(folder).get("family")
+    if found != family:
+        raise ConfigError(f"{folder} is a checkpoint of '{found}', not of '{family}': choose another folder.")
     return folder

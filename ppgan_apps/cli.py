@@ -30,7 +30,9 @@ examples:
   ppgan-apps photo2cartoon photos/ -o output             every picture below photos/
   ppgan-apps photo2cartoon group.jpg -o output --faces all --paste-back
                                                          the photo with each face drawn
-  ppgan-apps photo2cartoon photo.jpg --weight-path runs/photo2cartoon"""),
+  ppgan-apps photo2cartoon photo.jpg --weight-path runs/photo2cartoon
+  ppgan-apps photo2cartoon photo.jpg --weight-path output/photo2cartoon_groups --age 34 --sex female
+                                                         the model of this group of people"""),
     "anime2real": ("Anime2RealPredictor", "a drawn face to a photo-like picture", """\
 examples:
   ppgan-apps anime2real face.png -o output               writes output/face_real.png
@@ -152,6 +154,7 @@ def _add_picture_options(parser: argparse.ArgumentParser, name: str, predictor: 
         parser.add_argument("--landmarks", default="embedded", help="landmark backend (default: embedded)")
         parser.add_argument("--segmenter", default="embedded",
                             help="embedded, grabcut, pp_humanseg or fcn_hrnet_w18 (default: embedded)")
+        add_person_options(parser)
     if name == "animeganv2":
         parser.add_argument("--faces", choices=("none", "largest", "all"),
                             help="draw these faces, cut out upright, instead of the photo (default: as the weights "
@@ -163,6 +166,13 @@ def _add_picture_options(parser: argparse.ArgumentParser, name: str, predictor: 
         parser.add_argument("--no-adjust-brightness", dest="use_adjust_brightness", action="store_false",
                             help="leave the anime's brightness as the network gives it")
     parser.set_defaults(name=name, predictor=predictor)
+
+
+def add_person_options(parser: argparse.ArgumentParser) -> None:
+    """The options that choose among models trained by group."""
+    parser.add_argument("--age", type=natural, metavar="YEARS",
+                        help="draw with the model for this age; needs the folder of a run by groups as weight path")
+    parser.add_argument("--sex", help="draw with the model for this sex, as the run's attributes.csv calls it")
 
 
 def _add_stylegan2_options(parser: argparse.ArgumentParser) -> None:
@@ -235,7 +245,7 @@ def _kind(arguments: argparse.Namespace) -> str:
 
 def _predictor(arguments: argparse.Namespace):
     import ppgan_apps
-    own = {"photo2cartoon": ("faces", "paste_back", "landmarks", "segmenter"), "anime2real": (),
+    own = {"photo2cartoon": ("faces", "paste_back", "landmarks", "segmenter", "age", "sex"), "anime2real": (),
            "animeganv2": ("max_size", "use_adjust_brightness", "faces", "paste_back", "side_by_side")}[arguments.name]
     options = {name: getattr(arguments, name) for name in own}
     return getattr(ppgan_apps, arguments.predictor)(output_path=arguments.output, weight_path=arguments.weight_path,

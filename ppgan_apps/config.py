@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import ConfigError
+from .groups import Grouping
 
 RECIPES_VARIABLE = "PPGAN_APPS_RECIPES"      # folders with family files beside the suite's own
 
@@ -37,6 +38,10 @@ class RunConfig:
     preview_every: int = 500            # steps between preview pictures; 0: none
     checkpoint_every: int = 500         # steps between checkpoints
     keep_checkpoints: int = 2           # older ones are removed
+    start: str = ""                     # checkpoint or run folder whose networks a new run begins with; empty: none
+    groups: tuple[str, ...] = ()        # attributes: one model for all, then one for each value of the first, ...
+    grouping: Grouping = field(default_factory=Grouping)   # how the groups are formed and trained (groups.py)
+    only: dict[str, str] = field(default_factory=dict)     # train on the pictures of this group: {age: 18-39}
 
     def to_dict(self) -> dict:
         """Plain values, ready for YAML; reading them back gives an equal run."""
@@ -153,14 +158,18 @@ def parse_run(values: Mapping[str, Any], source: str = "The configuration") -> R
     recipe = recipe_class(values["family"])
     faults = _Faults()
     common = {key: value for key, value in values.items() if key not in ("data", "recipe")}
+    common.pop("grouping", None)
     if common.get("amp") is True:
         common["amp"] = "bf16"
-    parsed = _parse_fields(RunConfig, common, "", faults, skip=("data", "recipe"))
+    parsed = _parse_fields(RunConfig, common, "", faults, skip=("data", "recipe", "grouping"))
+    parsed["grouping"] = _parse_section(Grouping, values.get("grouping"), "grouping", faults)
     parsed["data"] = _parse_section(recipe.Data, values.get("data"), "data", faults)
     parsed["recipe"] = _parse_section(recipe.Config, values.get("recipe"), "recipe", faults)
     for key in ("steps", "batch_size", "accumulate", "log_every", "checkpoint_every", "keep_checkpoints"):
         if isinstance(parsed.get(key), int) and parsed[key] < 1:
             faults.add(key, f"is {parsed[key]}, should be 1 or more")
+    if parsed.get("groups") and parsed.get("only"):
+        faults.add("only", "is one group, and 'groups' asks for several: give one of them")
     faults.raise_if_any(source)
     return RunConfig(**parsed)
 
@@ -228,6 +237,10 @@ def _convert(value: Any, hint: Any):
         if len(value) != len(arguments):
             raise ValueError
         return tuple(_convert(entry, kind) for entry, kind in zip(value, arguments))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise TypeError
+        return {_convert(key, arguments[0]): _convert(entry, arguments[1]) for key, entry in value.items()}
     if hint is float:
         if isinstance(value, bool):
             raise TypeError
@@ -251,4 +264,6 @@ def _describe(hint: Any) -> str:
         return " or ".join("nothing" if entry is type(None) else _describe(entry) for entry in arguments)
     if origin in (tuple, list):
         return "a list of " + " and ".join(sorted({_describe(entry) for entry in arguments if entry is not Ellipsis}))
+    if origin is dict:
+        return f"a section of 'key: value' lines, each value {_describe(arguments[1])}"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(hint, str(hint))

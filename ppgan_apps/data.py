@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -34,6 +34,10 @@ _TRIES = 20                                                    # neighbours trie
 
 class Dataset:
     """What every data section offers the trainer."""
+
+    # The field of a folder -> the list of its files once open: what can be divided into groups (groups.py). The first
+    # one decides which groups there are.
+    file_lists: ClassVar[dict[str, str]] = {}
 
     def open(self) -> Dataset:
         """Lists the files and returns the data set. Raises DataError when a folder is missing or holds no picture."""
@@ -54,6 +58,8 @@ class Images(Dataset):
     path: str                           # folder, searched with its sub-folders, or a .zip
     size: int = 256                     # pixels on a side
     flip: bool = True                   # mirrors half of the samples
+
+    file_lists = {"path": "files"}
 
     def open(self):
         self.files = list_folder(self.path)
@@ -76,6 +82,8 @@ class PairedImages(Dataset):
     load_size: int = 286                # both halves are resized to this, then one crop is taken of both
     flip: bool = True                   # mirrors half of the samples
     direction: Literal["AtoB", "BtoA"] = "AtoB"
+
+    file_lists = {"path": "files"}
 
     def __post_init__(self):
         _check_load_size(self.load_size, self.size)
@@ -106,6 +114,8 @@ class UnpairedImages(Dataset):
     size: int = 256                     # pixels on a side after the crop
     load_size: int = 286                # pictures are resized to this, then cropped
     flip: bool = True
+
+    file_lists = {"path_a": "files_a", "path_b": "files_b"}
 
     def __post_init__(self):
         _check_load_size(self.load_size, self.size)
@@ -143,6 +153,8 @@ class StyleImages(Dataset):
     flip: bool = True
     balance_colour: bool = True         # takes the style's colour cast off
     colour_samples: int = 200           # style pictures read to measure the cast
+
+    file_lists = {"photo": "photos"}    # a style is everybody's
 
     def open(self):
         self.photos, self.styles = list_folder(self.photo), list_folder(self.style)
@@ -377,7 +389,11 @@ def label_names(files: list, folder: Path | ZipPath, column: str) -> list[str]:
     """
     if not column:
         return [file.relative_to(folder).parts[0] if file.parent != folder else "" for file in files]
-    table, rows = _attributes(folder)
+    table = attributes_file(folder)
+    if table is None:
+        raise DataError(f"{folder} has no attributes.jsonl or attributes.csv: write one with a column 'file', "
+                        f"or leave data.label empty and sort the pictures into sub-folders.")
+    rows = read_attributes(table)
     names = []
     for file in files:
         row = rows.get(file.relative_to(folder).as_posix())
@@ -390,22 +406,25 @@ def label_names(files: list, folder: Path | ZipPath, column: str) -> list[str]:
     return names
 
 
-def _attributes(folder: Path | ZipPath) -> tuple[Path | ZipPath, dict[str, dict]]:
-    """(the table of a folder's attributes, its rows by file). Raises DataError when there is none or it is damaged."""
-    lines, table = folder / "attributes.jsonl", folder / "attributes.csv"
-    path = lines if lines.is_file() else table
+def attributes_file(folder: Path | ZipPath) -> Path | ZipPath | None:
+    """The table of a folder's attributes, attributes.jsonl or attributes.csv; None when it has none."""
+    tables = (folder / "attributes.jsonl", folder / "attributes.csv")
+    return next((table for table in tables if table.is_file()), None)
+
+
+def read_attributes(table: Path | ZipPath) -> dict[str, dict]:
+    """The rows of a table by their file. Raises DataError when there is no such table or it is damaged."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if path is lines:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            if table.suffix == ".jsonl":
                 rows = [json.loads(line) for line in file if line.strip()]
             else:
                 rows = list(csv.DictReader(file))
-        return path, {row["file"]: row for row in rows}
+        return {row["file"]: row for row in rows}
     except FileNotFoundError:
-        raise DataError(f"{folder} has no attributes.jsonl or attributes.csv: write one with a column 'file', "
-                        f"or leave data.label empty and sort the pictures into sub-folders.") from None
+        raise DataError(f"There is no table {table}: check its path.") from None
     except (ImageError, OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise DataError(f"{path} is not a table with a column 'file' ({error}): correct it.") from error
+        raise DataError(f"{table} is not a table with a column 'file' ({error}): correct it.") from error
 
 
 def _numbered(names) -> tuple[tuple[str, ...], np.ndarray]:

@@ -14,8 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from . import config, data, images, processes, runtime
-from .checkpoints import Parts, checkpoint_folder, load_checkpoint, save_checkpoint, step_name, to_resume
+from . import config, data, groups, images, processes, runtime, stages
+from .checkpoints import (
+    Parts,
+    checkpoint_folder,
+    load_checkpoint,
+    load_start,
+    save_checkpoint,
+    step_name,
+    to_resume,
+)
 from .config import RunConfig
 from .errors import Diverged, SuiteError
 
@@ -24,18 +32,24 @@ _PREVIEWS = 4                                                  # samples in a pr
 
 
 def train(run: RunConfig, resume: str | None = None) -> Path:
-    """Trains `run` to its last step and returns the folder of the last checkpoint.
+    """Trains `run` to its last step and returns what a predictor takes as weights: the folder of the last checkpoint,
+    or of a run by groups the run's folder.
 
     `resume`: None starts anew (the output folder must hold no checkpoint), "auto" goes on from the newest whole
     checkpoint of the output folder or starts anew, a path goes on from that checkpoint folder. Raises ConfigError,
     DataError, OutputError, WeightsError, and Diverged when a loss is no longer finite.
     """
+    with _StopSignal() as stop:                                # one for all stages: it must not be lost between two
+        return stages.train(run, resume, _train, stop) if run.groups else _train(run, resume, stop)
+
+
+def _train(run: RunConfig, resume: str | None, stop: _StopSignal) -> Path:
     if runtime.device(run.device) == "cpu" and run.amp != "off":
         log.warning("Mixed precision needs a GPU: training in float32.")
         run = dataclasses.replace(run, amp="off")
     rank, world = processes.join(run)
     checkpoint = to_resume(run, resume)
-    dataset = run.data.open()
+    dataset = groups.restrict(run.data.open(), run)
     import paddle
     with paddle.utils.unique_name.guard():                     # optimizer state is keyed by name counters
         paddle.seed(run.seed)                                  # every process starts from the same weights
@@ -43,10 +57,12 @@ def train(run: RunConfig, resume: str | None = None) -> Path:
         if run.amp == "fp16":
             _scale_losses(recipe)
         first_step = load_checkpoint(recipe, checkpoint) if checkpoint else 0
+        if not checkpoint:
+            load_start(recipe, run)
         processes.check_agreement(first_step, world)
         from .sharing import Sharing, shared
         with shared(Sharing(rank, world, run.accumulate, tuple(Parts.of(recipe).networks.values()))):
-            return _loop(run, recipe, dataset, first_step, checkpoint, rank, world)
+            return _loop(run, recipe, dataset, first_step, checkpoint, rank, world, stop)
 
 
 def _scale_losses(recipe) -> None:
@@ -56,12 +72,13 @@ def _scale_losses(recipe) -> None:
         optimizer.loss_scale = LossScale()
 
 
-def _loop(run: RunConfig, recipe, dataset, first_step: int, resumed: Path | None, rank: int, world: int) -> Path:
+def _loop(run: RunConfig, recipe, dataset, first_step: int, resumed: Path | None, rank: int, world: int,
+          stop: _StopSignal) -> Path:
     images.make_folder(run.output)
     record = (_Record if rank == 0 else _NoRecord)(run, recipe, dataset, first_step, resumed)
     step, launcher = first_step, processes.Launcher(world)
     stream = data.batches(dataset, run.seed, first_step, run.steps, run.batch_size, rank, world, run.workers)
-    with _StopSignal() as stop, record:
+    with record:
         for batch in stream:
             losses = _one_step(run, recipe, batch, step)
             step += 1
@@ -319,11 +336,14 @@ def dry_run(run: RunConfig) -> str:
     """Opens the data, builds the networks and returns what would be trained, as text."""
     import yaml
     runtime.device(run.device)
-    dataset = run.data.open()
+    dataset = groups.restrict(run.data.open(), run)
     data.make_batch(dataset, run.seed, 0, 1)
     import paddle
     with paddle.utils.unique_name.guard():
-        networks = Parts.of(config.recipe_class(run.family)(run)).networks
+        recipe = config.recipe_class(run.family)(run)
+        load_start(recipe, run)
+        networks = Parts.of(recipe).networks
     sizes = [f"# {name}: {sum(int(np.prod(entry.shape)) for entry in network.parameters()):,} parameters"
              for name, network in networks.items()]
-    return "\n".join([yaml.safe_dump(run.to_dict(), sort_keys=False).rstrip(), f"# {len(dataset)} samples", *sizes])
+    return "\n".join([yaml.safe_dump(run.to_dict(), sort_keys=False).rstrip(), f"# {len(dataset)} samples", *sizes,
+                      *(stages.describe(run) if run.groups else ())])

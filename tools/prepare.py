@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 import zipfile
 import zlib
@@ -13,6 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works from a clone that is not installed
 
+from ppgan_apps.data import attributes_file, read_attributes  # noqa: E402
 from ppgan_apps.errors import DataError, ImageError, MissingExtra, NoFaceError, OutputError, SuiteError  # noqa: E402
 from ppgan_apps.images import find_images, make_folder, read_image, replacing, resize, write_image  # noqa: E402
 
@@ -62,7 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    faces = commands.add_parser("faces", help="find, align and cut out the main face of each portrait, on white")
+    faces = commands.add_parser("faces", help="find, align and cut out the main face of each portrait, on white; "
+                               "rows of an attributes.csv of the portraits follow the crops")
     _inputs_and_output(faces)
     faces.add_argument("--size", type=_size, default=256, help="side of a crop in pixels (default 256)")
     faces.add_argument("--labels", type=Path, help="folder of label files (.npz with landmarks and mask, as "
@@ -159,6 +162,8 @@ def faces_command(options: argparse.Namespace) -> int:
     from ppgan_apps.faces import align
 
     tasks = _tasks(options.inputs)
+    known = _attributes(options.inputs)
+    tables: dict[Path, dict[str, dict]] = {}                   # folder -> the rows of its crops, by file
     folders = [_split(options.output, index, options.hold_out) for index in range(len(tasks))]
     copies = [0 if folder.name == "val" and options.hold_out else options.jitter for folder in folders]
     names = [[name] + [f"{name}_{k + 1}" for k in range(count)]
@@ -181,8 +186,31 @@ def faces_command(options: argparse.Namespace) -> int:
             landmarks = align.transform(label.landmarks, matrix).astype(np.float32)
             write_image(folders[index] / f"{crop_name}.png", _on_white(crop, mask), overwrite=options.overwrite)
             write_label(folders[index] / "labels" / f"{crop_name}.npz", Label(landmarks, mask))
+            if path in known:
+                tables.setdefault(folders[index], {})[f"{crop_name}.png"] = known[path]
 
-    return _each(prepare, [path for path, _ in tasks], "faces")
+    status = _each(prepare, [path for path, _ in tasks], "faces")
+    for folder, rows in tables.items():
+        _add_attributes(folder, rows)
+    return status
+
+
+def _attributes(inputs: list[str]) -> dict[Path, dict]:
+    """What attributes.csv or attributes.jsonl in a folder among the inputs says about each picture."""
+    tables = [table for entry in inputs if Path(entry).is_dir() and (table := attributes_file(Path(entry)))]
+    return {table.parent / name: row for table in tables for name, row in read_attributes(table).items()}
+
+
+def _add_attributes(folder: Path, rows: dict[str, dict]) -> None:
+    """Writes rows into attributes.csv of a folder of crops, under the crops' names; rows of other crops stay."""
+    table = folder / "attributes.csv"
+    merged = {**(read_attributes(table) if table.is_file() else {}), **rows}
+    columns = dict.fromkeys(column for row in merged.values() for column in row if column not in ("file", None))
+    with replacing(table) as temporary:
+        with open(temporary, "w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, ["file", *columns], extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({**row, "file": name} for name, row in sorted(merged.items()))
 
 
 def _jitter(matrix: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:

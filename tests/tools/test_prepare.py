@@ -99,6 +99,22 @@ def test_a_portrait_without_a_face_or_label_is_named_and_left_out(portraits, tmp
     assert sorted(p.name for p in (tmp_path / "crops").glob("*.png")) == ["female_00.png"]
 
 
+def test_the_attributes_of_portraits_follow_their_crops(portraits, tmp_path):
+    pictures, labels = portraits
+    (labels / "male_00.npz").unlink()                          # left out, and so is its row
+    (pictures / "attributes.csv").write_text(
+        "file,sex,age\nfemale/00.png,female,22\nfemale/01.png,,40\nmale/00.png,male,30\nmale/01.png,male,61\n")
+    crops, options = tmp_path / "crops", ["--labels", labels, "--size", 32]
+    assert run("faces", pictures, "-o", crops, *options, "--jitter", 1, "--hold-out", 4).returncode == 1
+    assert (crops / "train" / "attributes.csv").read_text() == (
+        "file,sex,age\nfemale_00.png,female,22\nfemale_00_1.png,female,22\nfemale_01.png,,40\nfemale_01_1.png,,40\n")
+    assert (crops / "val" / "attributes.csv").read_text() == "file,sex,age\nmale_01.png,male,61\n"
+    (pictures / "female" / "attributes.csv").write_text("file,age,country\n00.png,23,Fiji\n")
+    assert run("faces", pictures / "female", "-o", crops / "val", *options).returncode == 0
+    assert (crops / "val" / "attributes.csv").read_text() == (
+        "file,sex,age,country\n00.png,,23,Fiji\nmale_01.png,male,61,\n"), "rows of a second batch join the first's"
+
+
 def test_style_writes_photo_style_and_smooth_under_one_name(portraits, tmp_path):
     pictures, _ = portraits
     out = tmp_path / "anime"
