@@ -33,6 +33,7 @@ class RunConfig:
     preview_every: int = 500            # steps between preview pictures; 0: none
     checkpoint_every: int = 500         # steps between checkpoints
     keep_checkpoints: int = 2           # older ones are removed
+    evaluate_every: int = 0             # steps between distances to real pictures in the log; 0: none
 
     def to_dict(self) -> dict:
         """Plain values, ready for YAML; reading them back gives an equal run."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import config, data, images, runtime
+from . import config, data, evaluation, images, runtime
 from .checkpoints import Parts, checkpoint_folder, load_checkpoint, save_checkpoint, step_name, to_resume
 from .config import RunConfig
 from .errors import ConfigError, Diverged, SuiteError
@@ -79,6 +79,7 @@ class _Record:
         self.preview_batch = data.make_batch(dataset, run.seed, 0, min(_PREVIEWS, len(dataset)))
         self.bar = _progress_bar(run, first_step)
         self.last_good = resumed
+        self.distance = evaluation.TrainingDistance(run) if run.evaluate_every else None
         log.info("%s: %d steps on %d pictures, into %s", run.family, run.steps, len(dataset), run.output)
 
     def __enter__(self) -> _Record:
@@ -99,6 +100,8 @@ class _Record:
                 self.logbook.write(step, values)
         if run.preview_every and (step % run.preview_every == 0 or last):
             save_preview(self.recipe, self.preview_batch, Path(run.output) / "previews" / f"{step_name(step)}.png")
+        if run.evaluate_every and (step % run.evaluate_every == 0 or last):
+            self.logbook.write(step, {"distance": self.distance(self.recipe)})
         if to_save:
             self.last_good = save_checkpoint(self.recipe, run, step)
         self.bar.update(1)

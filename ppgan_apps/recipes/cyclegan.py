@@ -101,6 +101,9 @@ class CycleGAN(Recipe):
         update(self.opt_D, loss_a + loss_b)
         return {"D_A": loss_a.detach(), "D_B": loss_b.detach()}
 
+    def samples(self, batch):
+        return self.netG_A(batch["real_a"])
+
     def preview(self, batch):
         fake_b, fake_a = self.netG_A(batch["real_a"]), self.netG_B(batch["real_b"])
         return {"real_a": batch["real_a"], "fake_b": fake_b, "back_a": self.netG_B(fake_b),
