@@ -34,6 +34,7 @@ class RunConfig:
     checkpoint_every: int = 500         # steps between checkpoints
     keep_checkpoints: int = 2           # older ones are removed
     evaluate_every: int = 0             # steps between distances to real pictures in the log; 0: none
+    evaluate_count: int = 1000          # pictures of each side that such a distance is measured with
 
     def to_dict(self) -> dict:
         """Plain values, ready for YAML; reading them back gives an equal run."""

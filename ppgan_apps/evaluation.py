@@ -33,7 +33,7 @@ from .metrics.swd import swd
 log = logging.getLogger("ppgan_apps")
 METRICS = ("fid", "kid", "pr", "ppl", "swd")
 DEFAULT_METRICS = "fid,kid,pr"
-COUNT, COUNT_IN_TRAINING = 2000, 1000
+COUNT = 2000
 _BATCH = 32                                  # pictures drawn from noise at a time
 
 
@@ -211,10 +211,11 @@ class TrainingDistance:
 
     def __call__(self, recipe) -> float:
         """The Frechet distance of the recipe's present results."""
+        run, count = self.run, self.run.evaluate_count
         if self._real is None:
-            pictures = RealPictures(self.run.data, COUNT_IN_TRAINING, self.run.seed)
-            self._real = cached_features(self._space, pictures, "real pictures", Path(self.run.output) / "evaluation")
-        fake = self._space.extract(generated_pictures(recipe, COUNT_IN_TRAINING, self.run.seed), "generated pictures")
+            pictures = RealPictures(run.data, count, run.seed)
+            self._real = cached_features(self._space, pictures, "real pictures", Path(run.output) / "evaluation")
+        fake = self._space.extract(generated_pictures(recipe, count, run.seed), "generated pictures")
         result = fid(self._real, fake)
         log.info("%s", result)
         return result.values["value"]

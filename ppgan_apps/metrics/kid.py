@@ -29,12 +29,28 @@ def kernel_distances(real: np.ndarray, fake: np.ndarray, subsets: int, size: int
     """
     random = np.random.RandomState(seed)
     real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
-    distances = []
-    for _ in range(subsets):
-        chosen_fake = fake[random.choice(len(fake), size, replace=False)]
-        chosen_real = real[random.choice(len(real), size, replace=False)]
-        distances.append(squared_mmd(chosen_real, chosen_fake))
-    return np.array(distances)
+    drawn = [[random.choice(len(rows), size, replace=False) for rows in (fake, real)] for _ in range(subsets)]
+    if max(len(real), len(fake)) ** 2 > subsets * size ** 2:
+        return np.array([squared_mmd(real[chosen_real], fake[chosen_fake]) for chosen_fake, chosen_real in drawn])
+    return _from_whole_kernels(real, fake, *(np.stack(chosen) for chosen in zip(*drawn)))
+
+
+def _from_whole_kernels(real, fake, chosen_fake, chosen_real) -> np.ndarray:
+    """The same from the kernels of the whole sets: a sum over a subset is a product with its indicator."""
+    size = chosen_real.shape[1]
+    inside_real, inside_fake = _indicators(chosen_real, len(real)), _indicators(chosen_fake, len(fake))
+    within = np.zeros(len(inside_real))
+    for points, inside in ((real, inside_real), (fake, inside_fake)):
+        kernel = _cubic_kernel(points, points)
+        within += ((inside @ kernel * inside).sum(1) - inside @ np.diagonal(kernel)) / (size * (size - 1))
+    return within - 2 * (inside_real @ _cubic_kernel(real, fake) * inside_fake).sum(1) / size ** 2
+
+
+def _indicators(chosen: np.ndarray, count: int) -> np.ndarray:
+    """Numbers of rows [subsets, size] to 0 and 1, [subsets, count]."""
+    inside = np.zeros((len(chosen), count))
+    np.put_along_axis(inside, chosen, 1, axis=1)
+    return inside
 
 
 def squared_mmd(first: np.ndarray, second: np.ndarray) -> float:
@@ -48,4 +64,5 @@ def squared_mmd(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _cubic_kernel(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return (first @ second.T / first.shape[1] + 1) ** 3
+    base = first @ second.T / first.shape[1] + 1
+    return base * base * base                                  # numpy's power is many times slower
