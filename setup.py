@@ -11,10 +11,10 @@ ROOT = Path(__file__).resolve().parent
 EXTRAS = {
     "video": ["av>=12.0"],
     "web": ["gradio>=5.0"],
-    "train": ["visualdl>=2.5.3"],
+    "train": ["visualdl>=2.5.3", "matplotlib>=3.8"],
     # What PaddleSeg's models need besides the base; paddleseg itself goes in with --no-deps (see requirements.txt).
     "paddleseg": ["six", "scikit-learn"],
-    "test": ["pytest>=7.4"],
+    "test": ["pytest>=7.4", "matplotlib>=3.8"],
 }
 EXTRAS["all"] = sorted({requirement for needed in EXTRAS.values() for requirement in needed})
 
