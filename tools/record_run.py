@@ -34,6 +34,7 @@ The run must have kept its checkpoints: train with -o keep_checkpoints=99. Exit 
 """
 COLUMNS, ROWS = 8, 4                                             # of a sheet of samples
 TRANSLATED = 4                                                   # rows of a sheet of translated pictures
+FEWEST = 50                                                      # real pictures whose distance to others says something
 LIMIT = 300_000                                                  # bytes of a picture in the repository
 # Settings that change what is seen of a run but not what it learns, and where things are.
 UNTOLD = {"output", "device", "workers", "log_every", "preview_every", "checkpoint_every", "keep_checkpoints",
@@ -135,13 +136,15 @@ def untrained(run: RunConfig):
 def real_features(run: RunConfig, space, count: int):
     """(features of up to `count` real pictures, the distance from them to as many other ones, or None).
 
-    That distance is what a perfect generator would reach. With fewer than twice `count` pictures it is between halves.
+    That distance is what a perfect generator would reach. With fewer than twice `count` pictures it is between halves;
+    it is None where those hold fewer than 50, and for pairs, whose results show the very same subjects.
     """
     pictures = evaluation.RealPictures(run.data, 2 * count, run.seed)
     everything = space.extract(pictures, "real pictures", len(pictures))
     half = len(everything) // 2
     first, second = (spaces.Features(rows, space) for rows in (everything.values[:half], everything.values[half:]))
-    floor = fid(first, second) if half >= 2 else None
+    comparable = half >= FEWEST and not isinstance(run.data, data.PairedImages)
+    floor = fid(first, second) if comparable else None
     return spaces.Features(everything.values[:count], space), floor
 
 
@@ -273,9 +276,7 @@ def page_text(name: str, about: dict, points: list[Point], floor: Result | None,
 
 
 def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
-    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
+    return "?" if seconds is None else f"{seconds / 60:.1f} min"
 
 
 if __name__ == "__main__":

@@ -71,9 +71,20 @@ def test_translated_pictures_are_shown_beside_what_they_were(pictures, tmp_path)
     arguments = [str(tmp_path / "run"), "-o", str(tmp_path / "docs"), "--name", "pairs", "--config",
                  "pix2pix_anime2real", "--held-out", "six pairs", "--override", f"data.path={pictures / 'pairs'}"]
     assert record_run.main(arguments) == 0
-    assert "Measured on six pairs." in (tmp_path / "docs" / "pairs.md").read_text()
+    text = (tmp_path / "docs" / "pairs.md").read_text()
+    assert "Measured on six pairs." in text and "Between two sets" not in text
     shown = images.read_image(tmp_path / "docs" / "pairs_last.png")
     assert shown.shape == (4 * 34 + 2, 3 * 34 + 2, 3)              # four rows: input, result, truth
+
+
+def test_the_distance_between_real_pictures_is_that_of_two_sets_without_a_picture_in_common(pictures, monkeypatch):
+    monkeypatch.setattr(record_run, "FEWEST", 2)
+    run = config.load_run(ROOT / "configs" / "stylegan2_avatars.yaml", [f"data.path={pictures / 'single'}"])
+    space = evaluation.spaces.open_space()
+    real, floor = record_run.real_features(run, space, 5)
+    assert (len(real), floor.protocol["real"], floor.protocol["generated"]) == (5, 5, 5) and floor.values["value"] > 1
+    real, floor = record_run.real_features(run, space, 100)
+    assert (len(real), floor.protocol["real"]) == (12, 6)
 
 
 def test_seconds_go_on_after_a_resume(tmp_path):
