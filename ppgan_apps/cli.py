@@ -102,6 +102,9 @@ def _dispatch(argv: list[str]) -> int:
     if argv[:1] == ["train"]:                                  # its options are the trainer's own
         from .trainer import main as train
         return train(argv[1:], prog="ppgan-apps train")
+    if argv[:1] == ["eval"]:
+        from .evaluation import main as evaluate
+        return evaluate(argv[1:], prog="ppgan-apps eval")
     if argv[:1] == ["styleganv2"] and argv[1:] and not argv[1].startswith("-"):
         from .cli_stylegan2 import main as toolbox
         return toolbox(argv[1:])
@@ -118,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_picture_options(subparser(commands, name, about, examples, _pictures), name, predictor)
     _add_stylegan2_options(subparser(commands, "styleganv2", "pictures from a seed", STYLEGAN2_EXAMPLES, _stylegan2))
     commands.add_parser("train", help="train a family from its YAML (the options of tools/main.py)", add_help=False)
+    commands.add_parser("eval", help="measure a checkpoint or a folder (the options of tools/eval.py)", add_help=False)
     zoo = subparser(commands, "zoo", "list every weight file: size, licence, source, whether it is here",
                      "examples:\n  ppgan-apps zoo\n  ppgan-apps zoo import --help", _zoo)
     actions = zoo.add_subparsers(metavar="ACTION")

@@ -38,6 +38,8 @@ class RunConfig:
     preview_every: int = 500            # steps between preview pictures; 0: none
     checkpoint_every: int = 500         # steps between checkpoints
     keep_checkpoints: int = 2           # older ones are removed
+    evaluate_every: int = 0             # steps between distances to real pictures in the log; 0: none
+    evaluate_count: int = 1000          # pictures of each side that such a distance is measured with
     start: str = ""                     # checkpoint or run folder whose networks a new run begins with; empty: none
     groups: tuple[str, ...] = ()        # attributes: one model for all, then one for each value of the first, ...
     grouping: Grouping = field(default_factory=Grouping)   # how the groups are formed and trained (groups.py)

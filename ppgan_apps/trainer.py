@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import config, data, groups, images, processes, runtime, stages
+from . import config, data, evaluation, groups, images, processes, runtime, stages
 from .checkpoints import (
     Parts,
     checkpoint_folder,
@@ -117,6 +117,7 @@ class _Record:
         self.preview_batch = data.make_batch(dataset, run.seed, 0, min(_PREVIEWS, len(dataset)))
         self.bar = _progress_bar(run, first_step)
         self.last_good = resumed
+        self.distance = evaluation.TrainingDistance(run) if run.evaluate_every else None
         log.info("%s: %d steps on %d pictures, into %s", run.family, run.steps, len(dataset), run.output)
 
     def __enter__(self) -> _Record:
@@ -136,6 +137,8 @@ class _Record:
                 self.logbook.write(step, values)
         if run.preview_every and (step % run.preview_every == 0 or last):
             save_preview(self.recipe, self.preview_batch, Path(run.output) / "previews" / f"{step_name(step)}.png")
+        if run.evaluate_every and (step % run.evaluate_every == 0 or last):
+            self.logbook.write(step, {"distance": self.distance(self.recipe)})
         if _is_saved(run, step, last):
             self.last_good = save_checkpoint(self.recipe, run, step)
         self.bar.update(1)
@@ -228,19 +231,9 @@ def _visualdl(folder: Path):
 def save_preview(recipe, batch: dict[str, np.ndarray], path: Path) -> Path:
     """Writes the recipe's preview: one row a sample, its pictures side by side."""
     import paddle
-
-    from .sharing import Sharing, shared
-    networks = Parts.of(recipe).networks.values()
-    training = [network for network in networks if network.training]
-    for network in training:
-        network.eval()
-    try:
-        with paddle.no_grad(), shared(Sharing()):              # drawn whole, whatever the number of processes
-            paddle.seed(recipe.run.seed)
-            shown = recipe.preview({name: paddle.to_tensor(array) for name, array in batch.items()})
-    finally:
-        for network in training:
-            network.train()
+    with paddle.no_grad(), evaluation.evaluating(recipe):
+        paddle.seed(recipe.run.seed)
+        shown = recipe.preview({name: paddle.to_tensor(array) for name, array in batch.items()})
     columns = [images.to_images(tensor) for tensor in shown.values()]
     if len(columns) == 1:
         return images.write_image(path, images.grid(columns[0], max(1, math.isqrt(len(columns[0])))))

@@ -189,6 +189,15 @@ _RECORDS = (
         input=ImageSpec(size=224, **IMAGENET),
     ),
     Pretrained(
+        name="inception",
+        url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+        sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        size=95_628_359,
+        licence="Apache-2.0 (TensorFlow models, pytorch-fid); the pictures are from ImageNet",
+        source="mseitzer/pytorch-fid, converted from TensorFlow's inception-2015-12-05, on which FID is defined",
+        input=ImageSpec(size=299),
+    ),
+    Pretrained(
         name="faces/mobilefacenet",
         url="https://www.dropbox.com/s/akktsgxp0n8cwn2/model_mobilefacenet.pth?dl=1",
         licence="MIT code (TreB1eN/InsightFace_Pytorch); weights trained on MS-Celeb-1M faces: non-commercial research",

@@ -29,6 +29,11 @@ class Recipe:
         """Pictures to look at, tensors [N, 3, H, W] in [-1, 1], in the order in which they stand side by side."""
         raise TypeError(f"{type(self).__name__} does not say what it shows.")
 
+    def samples(self, batch: dict[str, Any]) -> Any:
+        """Results to be measured, a tensor [N, C, H, W] in [-1, 1]: samples, or what the batch's pictures become."""
+        shown = self.preview(batch)
+        return shown["fake_b"] if "fake_b" in shown else shown["fake"]
+
     def metadata(self) -> dict[str, Any]:
         """What a predictor must know beyond the weights of the delivered network; stored in its file."""
         return {}

@@ -110,6 +110,9 @@ class CycleGAN(Recipe):
             return loss_a + loss_b, {"D_A": loss_a, "D_B": loss_b}
         return update(self.opt_D, objective, batch)
 
+    def samples(self, batch):
+        return self.netG_A(batch["real_a"])
+
     def preview(self, batch):
         fake_b, fake_a = self.netG_A(batch["real_a"]), self.netG_B(batch["real_b"])
         return {"real_a": batch["real_a"], "fake_b": fake_b, "back_a": self.netG_B(fake_b),

@@ -103,6 +103,9 @@ class GAN(Recipe):
         """The form of section 3 that does not saturate."""
         return logistic_generator(fake_logits)
 
+    def samples(self, batch):
+        return self.generate(batch)
+
     def preview(self, batch):
         return {"fake": self.G(self.latents(_SHOWN))}
 

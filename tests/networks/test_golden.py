@@ -33,6 +33,7 @@ NETWORKS = {
     "StyleGANv2Generator": ("stylegan2", "StyleGAN2Generator", {}),
     "UGATITDiscriminator": ("ugatit", "UGATITDiscriminator", {}),
     "ResnetUGATITGenerator": ("ugatit", "UGATITGenerator", {}),
+    "FeatureExtractorInceptionV3": ("inception", "InceptionV3", {}),         # of torch-fidelity 0.4.0
 }
 
 
@@ -65,7 +66,8 @@ def outputs_of(case, network):
 def picture(case):
     """The input as it was fed: six channels are two pictures side by side, the second from the next seed."""
     (images, channels, *size), seed = case["input"]["shape"], case["input"]["seed"]
-    return np.concatenate([fill.image([images, 3, *size], seed + index) for index in range(channels // 3)], 1)
+    scale = case["input"].get("scale", 1)                      # for a deep network in which the biases would drown it
+    return scale * np.concatenate([fill.image([images, 3, *size], seed + index) for index in range(channels // 3)], 1)
 
 
 def stylegan2_outputs(seed, network):
