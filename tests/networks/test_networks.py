@@ -66,7 +66,8 @@ SMALL = {
     "vgg": (VGG19, {"width": 8}, [1, 3, 32, 32]),
 }
 # Networks that another file puts through the like: class name, and the file beside this one.
-ELSEWHERE = {}
+ELSEWHERE = {"PGGANGenerator": "test_pggan.py", "StyleGANGenerator": "test_stylegan.py",
+             "StyleGANDiscriminator": "test_stylegan.py", "InceptionV3": "test_golden.py"}
 # By batch normalisation as pix2pix uses it, and by the standard deviation that StyleGAN2's discriminator is given.
 DEPENDS_ON_THE_BATCH = {"unet", "patchgan", "stylegan2_discriminator"}
 FROZEN = {"vgg", "mobilenetv2"}
