@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import paddle.nn as nn
 
-from .layers import ReflectionPad, ResidualBlock, bias_attr, normal_attr
+from .layers import ReflectionPad, ResidualBlock, convolution, normal_attr, transposed_convolution
 
 
 class CartoonGANGenerator(nn.Layer):
@@ -31,8 +31,7 @@ class CartoonGANGenerator(nn.Layer):
         up = []
         for width in (4 * ngf, 2 * ngf):
             narrow = width // 2
-            up += [nn.Conv2DTranspose(width, narrow, 3, 2, 1, output_padding=1, weight_attr=normal_attr(),
-                                      bias_attr=bias_attr()),
+            up += [transposed_convolution(width, narrow, 3, 2, 1, output_padding=1, weight_attr=normal_attr()),
                    _convolution(narrow, narrow, 3, 1, 1), nn.InstanceNorm2D(narrow), nn.ReLU()]
         self.up = nn.Sequential(*up, ReflectionPad(3), _convolution(ngf, 3, 7), nn.Tanh())
 
@@ -66,4 +65,4 @@ class CartoonGANDiscriminator(nn.Layer):
 
 
 def _convolution(inputs: int, outputs: int, kernel_size: int, stride: int = 1, padding: int = 0) -> nn.Conv2D:
-    return nn.Conv2D(inputs, outputs, kernel_size, stride, padding, weight_attr=normal_attr(), bias_attr=bias_attr())
+    return convolution(inputs, outputs, kernel_size, stride, padding, weight_attr=normal_attr())

@@ -10,7 +10,7 @@ import paddle
 import paddle.nn.functional as F
 
 from .. import zoo
-from ..networks.mobilefacenet import MobileFaceNet
+from ..networks.mobilefacenet import MobileFaceNet, recognisable_face
 from ..networks.photo2cartoon import Photo2CartoonGenerator
 from ..weights import load_strict, read_weights, resolve
 from . import ugatit
@@ -68,5 +68,5 @@ class Photo2Cartoon(ugatit.UGATIT):
         return 1 - F.cosine_similarity(anchor, self._embed(fake)).mean()
 
     def _embed(self, images):
-        """The face embedding [N, 512] of pictures in [-1, 1], at the 112 px that the network was trained with."""
-        return self._face_network(F.interpolate(images, size=[112, 112], mode="bilinear"))
+        """The embedding [N, 512] of the face in pictures [-1, 1], cut out of the crop as the authors do."""
+        return self._face_network(recognisable_face(images))

@@ -9,9 +9,11 @@ from ppgan_apps import config
 # isort: split
 import paddle
 
+from ppgan_apps.networks.mobilefacenet import MobileFaceNet, recognisable_face
 from ppgan_apps.networks.photo2cartoon import Photo2CartoonGenerator
 from ppgan_apps.networks.ugatit import UGATITGenerator
 from ppgan_apps.recipes import photo2cartoon, ugatit
+from ppgan_apps.weights import save_weights
 
 SIZE = 32
 RANDOM = np.random.default_rng(0)
@@ -128,3 +130,23 @@ def test_photo2cartoon_adds_the_distance_of_faces():
     cosine = (one * other).sum() / np.linalg.norm(one) / np.linalg.norm(other)
     assert distance == pytest.approx(1 - cosine, rel=1e-5)
     assert float(recipe._face_distance(real, real)) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_face_network_comes_from_a_file_sees_the_face_and_stays_as_it_is(tmp_path):
+    """Its weights here are random; the published file is only linked."""
+    paddle.seed(1)
+    network = MobileFaceNet()
+    state = {name: value.numpy() for name, value in network.state_dict().items()}
+    save_weights(tmp_path / "face.safetensors", state, {"family": "mobilefacenet"})
+    recipe = recipe_of("photo2cartoon", face_id_weights=str(tmp_path / "face.safetensors"))
+    real, fake = pictures(0), pictures(1)
+    network.eval()
+    one, other = (network(recognisable_face(images)).numpy()[0] for images in (real, fake))
+    fake.stop_gradient = False
+    distance = recipe._face_distance(real, fake)
+    assert float(distance) == pytest.approx(1 - (one * other).sum(), rel=1e-4)
+    distance.backward()
+    assert float(fake.grad.abs().sum()) > 0
+    losses = recipe.train_step({"real_a": real, "real_b": pictures(2)}, 0)
+    assert 0 < float(losses["face_id"]) < 4
+    assert all((recipe._face_network.state_dict()[name].numpy() == value).all() for name, value in state.items())
