@@ -9,7 +9,7 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).resolve().parent
 
 EXTRAS = {
-    "video": ["av>=12.0"],
+    "video": ["av>=14.0"],
     "web": ["gradio>=5.0"],
     "train": ["visualdl>=2.5.3"],
     # What PaddleSeg's models need besides the base; paddleseg itself goes in with --no-deps (see requirements.txt).

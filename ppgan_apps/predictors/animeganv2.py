@@ -1,6 +1,7 @@
 """AnimeGANv2: any photo, of any size, in the manner of a drawn film."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +45,23 @@ class AnimeGANv2Predictor(ImagePredictor):
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """uint8 RGB photo [H, W, 3] -> uint8 RGB anime of the same size, or with `max_size` as its long side."""
-        photo = self._bounded(checked(image))
-        height, width = photo.shape[:2]
-        fed = _enlarged(photo, self.max_size)
-        anime = images.resize(self._draw(fed), (width, height))
-        return adjust_brightness(anime, photo) if self.use_adjust_brightness else anime
+        return self._predict([image])[0]
+
+    def predict_batch(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """`predict` of each; pictures of one size, such as the frames of a clip, go through the network together."""
+        same = len({(getattr(image, "dtype", None), getattr(image, "shape", None)) for image in batch}) == 1
+        # Alone, or where something may be wrong with one, each for itself, so that the error can name it.
+        return self._predict(batch) if same and len(batch) > 1 else super().predict_batch(batch)
+
+    def _predict(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Pictures of one size -> their animes."""
+        photos = [self._bounded(checked(image)) for image in batch]
+        height, width = photos[0].shape[:2]
+        animes = self._draw([_enlarged(photo, self.max_size) for photo in photos])
+        animes = [images.resize(anime, (width, height)) for anime in animes]
+        if not self.use_adjust_brightness:
+            return animes
+        return [adjust_brightness(anime, photo) for anime, photo in zip(animes, photos, strict=True)]
 
     def run(self, image: str | Path | np.ndarray) -> np.ndarray:
         """Writes anime.png and returns it (PaddleGAN's returns the photo)."""
@@ -65,14 +78,14 @@ class AnimeGANv2Predictor(ImagePredictor):
         say(f"A picture of {width}x{height} pixels is made {size[0]}x{size[1]}: raise max_size to draw more of it.")
         return images.resize(image, size)
 
-    def _draw(self, image: np.ndarray) -> np.ndarray:
-        """The network on the picture, its sides filled up by reflection to what it can halve, then cut off again."""
-        height, width = image.shape[:2]
+    def _draw(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The network on pictures of one size, sides filled up by reflection to what it can halve, then cut off."""
+        height, width = batch[0].shape[:2]
         below, right = -height % self.multiple_of, -width % self.multiple_of
         # "symmetric" repeats the edge pixel and so, unlike "reflect", exists for any fill up to the side itself.
-        filled = np.pad(image, ((0, below), (0, right), (0, 0)), mode="symmetric")
-        anime = images.to_images(self._run_network(images.to_array(filled)))[0]
-        return anime[:height, :width]
+        filled = [np.pad(image, ((0, below), (0, right), (0, 0)), mode="symmetric") for image in batch]
+        animes = images.to_images(self._run_network(images.to_array(filled)))
+        return [anime[:height, :width] for anime in animes]
 
 
 def adjust_brightness(anime: np.ndarray, photo: np.ndarray) -> np.ndarray:
