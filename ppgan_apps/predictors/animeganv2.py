@@ -9,6 +9,7 @@ import numpy as np
 from .. import images
 from ..errors import ConfigError
 from .base import ImagePredictor, checked, read, say
+from .onnx_network import OnnxNetwork
 from .strips import convolve_in_strips
 
 # The authors feed the generator whole multiples of 32; a U-Net in its place halves `num_downs` times.
@@ -24,7 +25,8 @@ class AnimeGANv2Predictor(ImagePredictor):
 
     Source: TachibanaYoshino/AnimeGANv2. `use_adjust_brightness` gives the anime the photo's mean brightness. A photo
     whose long side is over `max_size` pixels is made smaller first and stays so, since memory grows with its area
-    (about 2 GB per million pixels).
+    (about 2 GB per million pixels). `weight_path` may be an ONNX file of any network from picture to picture in
+    [-1, 1], such as AnimeGANv3's.
     """
 
     zoo_folder = "animeganv2"
@@ -38,10 +40,13 @@ class AnimeGANv2Predictor(ImagePredictor):
         if max_size < SHORT_SIDE:
             raise ConfigError(f"max_size is {max_size}: use at least {SHORT_SIDE}.")
         super().__init__(output_path, weight_path, style, device)
+        self.use_adjust_brightness, self.max_size = use_adjust_brightness, max_size
+        if isinstance(self.network, OnnxNetwork):
+            self.multiple_of, self.fixed_size = self.network.multiple_of, self.network.size
+            return
+        self.multiple_of, self.fixed_size = 2 ** self.network.arguments.get("num_downs", HALVINGS), None
         if self.device == "cpu":
             convolve_in_strips(self.network)
-        self.use_adjust_brightness, self.max_size = use_adjust_brightness, max_size
-        self.multiple_of = 2 ** self.network.arguments.get("num_downs", HALVINGS)
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """uint8 RGB photo [H, W, 3] -> uint8 RGB anime of the same size, or with `max_size` as its long side."""
@@ -57,7 +62,7 @@ class AnimeGANv2Predictor(ImagePredictor):
         """Pictures of one size -> their animes."""
         photos = [self._bounded(checked(image)) for image in batch]
         height, width = photos[0].shape[:2]
-        animes = self._draw([_enlarged(photo, self.max_size) for photo in photos])
+        animes = self._draw([self._sized(photo) for photo in photos])
         animes = [images.resize(anime, (width, height)) for anime in animes]
         if not self.use_adjust_brightness:
             return animes
@@ -78,10 +83,20 @@ class AnimeGANv2Predictor(ImagePredictor):
         say(f"A picture of {width}x{height} pixels is made {size[0]}x{size[1]}: raise max_size to draw more of it.")
         return images.resize(image, size)
 
+    def _sized(self, photo: np.ndarray) -> np.ndarray:
+        """The photo large enough to be drawn or, for a network of one size, as large as fits into it."""
+        if not self.fixed_size:
+            return _enlarged(photo, self.max_size)
+        scale = min(room / side for room, side in zip(self.fixed_size, photo.shape[:2], strict=True))
+        height, width = (max(1, int(side * scale + 1e-6)) for side in photo.shape[:2])
+        return images.resize(photo, (width, height))
+
     def _draw(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The network on pictures of one size, sides filled up by reflection to what it can halve, then cut off."""
         height, width = batch[0].shape[:2]
         below, right = -height % self.multiple_of, -width % self.multiple_of
+        if self.fixed_size:
+            below, right = self.fixed_size[0] - height, self.fixed_size[1] - width
         # "symmetric" repeats the edge pixel and so, unlike "reflect", exists for any fill up to the side itself.
         filled = [np.pad(image, ((0, below), (0, right), (0, 0)), mode="symmetric") for image in batch]
         animes = images.to_images(self._run_network(images.to_array(filled)))
