@@ -284,10 +284,11 @@ def _clips(arguments: argparse.Namespace) -> int:
 
 def _clip(source: Path, arguments: argparse.Namespace):
     from .codec import open_clip, open_folder
+    from .predictors.base import say
     if not source.is_dir():
         if arguments.fps:
             raise ConfigError(f"{source} is no folder: --fps is for folders of frames, a video keeps its own rate.")
-        return open_clip(source, arguments.start, arguments.end)
+        return open_clip(source, arguments.start, arguments.end, tell=say)
     if arguments.start or arguments.end:
         raise ConfigError(f"{source} is a folder of frames, which has no times: leave out --start and --end.")
     return open_folder(source, arguments.fps or DEFAULT_RATE)

@@ -63,11 +63,13 @@ def pyav():
 
 # Reading
 
-def open_clip(path: str | Path, start: Fraction | None = None, end: Fraction | None = None) -> Clip:
+def open_clip(path: str | Path, start: Fraction | None = None, end: Fraction | None = None,
+              tell: Callable[[str], None] | None = None) -> Clip:
     """The first video stream of any file that FFmpeg reads, from `start` to just before `end` (seconds).
 
     A rotation that the file states is applied to the frames, as players do, so that the network sees them upright.
-    Raises VideoError: no such file, no video in it, damaged, or nothing between `start` and `end`.
+    Frames that are damaged are left out; `tell` is then called with a sentence when all are read. Raises VideoError: no
+    such file, no video in it, or nothing that can be read between `start` and `end`.
     """
     path = Path(path)
     if not path.is_file():
@@ -89,7 +91,7 @@ def open_clip(path: str | Path, start: Fraction | None = None, end: Fraction | N
     if first.turned:
         aspect = 1 / aspect
     return Clip(path, (width, height), time_base, Fraction(rate), Fraction(aspect), count,
-                lambda skip=0: _decode(path, start, end, origin, skip), origin, end, has_sound)
+                lambda skip=0: _decode(path, start, end, origin, skip, tell), origin, end, has_sound)
 
 
 def open_folder(folder: str | Path, rate: Fraction) -> Clip:
@@ -135,40 +137,54 @@ class _Decoded(Frame):
     turned: bool = False                                       # by a quarter, so that width and height changed places
 
 
-def _decode(path: Path, start: Fraction | None, end: Fraction | None, origin: Fraction,
-            skip: int) -> Iterator[_Decoded]:
+def _decode(path: Path, start: Fraction | None, end: Fraction | None, origin: Fraction, skip: int,
+            tell: Callable[[str], None] | None = None) -> Iterator[_Decoded]:
     """The frames from `start` to before `end`, their pts less `origin`, without the first `skip` of them.
 
     Their times increase: a frame without one, or at the time of the one before it, comes one step later. Frames that
     change in size within a clip are brought to the first's.
     """
-    av = pyav()
     with _opened(path) as container:
         stream = _video_stream(container, path)
-        base = stream.time_base
+        base, faults = stream.time_base, []
         step = max(1, round(1 / ((stream.average_rate or CODEC_RATE) * base)))
         shift, last, size, number = round(origin / base), None, None, 0
         if start:
             container.seek(int(start / base), stream=stream)   # to the key frame before it
+        for frame in _frames(container, stream, faults):
+            pts = frame.pts if frame.pts is not None else (0 if last is None else last + step)
+            if start and pts * base < start:
+                continue
+            if end is not None and pts * base >= end:
+                break
+            last = pts = pts if last is None or pts > last else last + 1
+            number += 1
+            if number <= skip:
+                size = size or _upright_size(frame)
+                continue
+            picture, turned = _upright(frame)
+            size = size or picture.shape[1::-1]
+            yield _Decoded(images.resize(picture, size), pts - shift, frame.duration or step, turned)
+    if faults and tell:
+        tell(f"{path} is damaged ({faults[0]}): {len(faults)} packets could not be decoded and are left out.")
+
+
+def _frames(container, stream, faults: list[str]) -> Iterator:
+    """What can be decoded; why the rest cannot goes into `faults`, one for each packet."""
+    error_type = pyav().FFmpegError
+    packets = container.demux(stream)
+    while True:
         try:
-            for frame in container.decode(stream):
-                pts = frame.pts if frame.pts is not None else (0 if last is None else last + step)
-                if start and pts * base < start:
-                    continue
-                if end is not None and pts * base >= end:
-                    break
-                last = pts = pts if last is None or pts > last else last + 1
-                number += 1
-                if number <= skip:
-                    size = size or _upright_size(frame)
-                    continue
-                picture, turned = _upright(frame)
-                size = size or picture.shape[1::-1]
-                yield _Decoded(images.resize(picture, size), pts - shift, frame.duration or step, turned)
-        except av.FFmpegError as error:
-            time = float(last * base) if last is not None else 0.0
-            raise VideoError(f"{path} is damaged after {time:.2f} seconds ({reason(error)}): repair it, or use --end "
-                             f"{time:.2f} to keep what comes before.") from None
+            packet = next(packets)
+        except StopIteration:
+            return
+        except error_type as error:                            # nothing more can be read
+            faults.append(reason(error))
+            return
+        try:
+            yield from packet.decode()
+        except error_type as error:
+            faults.append(reason(error))
 
 
 def _display_matrix(frame) -> tuple[int, int, int, int]:

@@ -24,6 +24,7 @@ import numpy as np
 from . import __version__, codec, downloads, images
 from .codec import CRF, Clip, Frame
 from .errors import ConfigError, NoFaceError, OutputError
+from .predictors.base import say
 from .smoothing import Smoother
 
 PART_FRAMES = 48                                               # what a killed run loses at most; batches divide it
@@ -131,8 +132,8 @@ def stylise(clip: Clip, target: str | Path, predictor, wishes: Wishes | None = N
     """Writes `clip`, drawn by an AnimeGANv2Predictor (each frame) or a Photo2CartoonPredictor (its faces, pasted back),
     as a video with the clip's sound and times, or as a folder of PNG files; returns `target`.
 
-    Raises VideoError for a damaged clip, NoFaceError for one in which no face was seen, OutputError; what is finished
-    is kept, but for a clip without faces, and the next call with the same arguments goes on after it.
+    Raises NoFaceError for a clip in which no face was seen, OutputError; what is finished is kept, but for a clip
+    without faces, and the next call with the same arguments goes on after it.
     """
     target, wishes = Path(target), wishes or Wishes()
     painter = FacePainter(predictor) if hasattr(predictor, "paste_faces") else FramePainter(predictor)
@@ -207,10 +208,6 @@ def free_memory() -> int | None:
     except (OSError, ValueError):
         pass
     return min(found, default=None)
-
-
-def say(message: str) -> None:
-    print(message, file=sys.stderr)
 
 
 # The plan
