@@ -7,8 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from . import detect as detection
-from .detect import Face, overlap
+from .align import eye_line_angle
+from .detect import (
+    SURE_SCORE,
+    WEAK_SCORE,
+    Face,
+    box_of_landmarks,
+    detect,
+    load_predictor,
+    overlap,
+    place_landmarks,
+    upright_score,
+)
 
 # All of a frame is searched this often; between, and where the search misses one, faces are looked for where they were.
 SEARCH_EVERY = 6
@@ -36,7 +46,7 @@ class Track:
     @property
     def box(self) -> tuple[float, float, float, float]:
         """left, top, right, bottom, as the detector would put it around the landmarks."""
-        (x, y), width = detection.box_of_landmarks(self.landmarks)
+        (x, y), width = box_of_landmarks(self.landmarks)
         return x - width / 2, y - width / 2, x + width / 2, y + width / 2
 
 
@@ -59,12 +69,12 @@ class FaceTracker:
         if cut:
             self._tracks = []
         searched = cut or self._frames % SEARCH_EVERY == 0
-        found = detection.detect(image, self._backend) if searched else []
+        found = detect(image, self._backend) if searched else []
         pairs, new = _paired(self._tracks, found)
         followed = [self._next(image, track, face) for track, face in zip(self._tracks, pairs)]
         self._tracks = [track for track in followed if track is not None]
         for face in new:
-            if face.score >= detection.SURE_SCORE:
+            if face.score >= SURE_SCORE:
                 self._tracks.append(Track(self._numbers, face.landmarks.astype(np.float32), face.score))
                 self._numbers += 1
         self._frames, self._thumbnail = self._frames + 1, thumbnail
@@ -73,17 +83,17 @@ class FaceTracker:
     def _next(self, image: np.ndarray, track: Track, face: Face | None) -> Track | None:
         """The track in this frame: at the face found, else where one is seen near the last place, else held or lost."""
         points, score = (face.landmarks, face.score) if face else self._look(image, track)
-        if score < detection.WEAK_SCORE:
+        if score < WEAK_SCORE:
             return replace(track, missed=track.missed + 1) if track.missed < HELD_FRAMES else None
         return Track(track.number, smoothed(track.landmarks, points), float(score))
 
     def _look(self, image: np.ndarray, track: Track) -> tuple[np.ndarray, float]:
         """Landmarks placed from the track's last ones, and what the detector thinks of them (-1: no face)."""
-        predictor = detection.load_predictor(self._backend)
-        centre, width = detection.box_of_landmarks(track.landmarks)
-        angle = detection.eye_line_angle(track.landmarks)
-        points = detection.place_landmarks(image, centre, width, angle, predictor)
-        return points, detection.upright_score(image, points)
+        predictor = load_predictor(self._backend)
+        centre, width = box_of_landmarks(track.landmarks)
+        angle = eye_line_angle(track.landmarks)
+        points = place_landmarks(image, centre, width, angle, predictor)
+        return points, upright_score(image, points)
 
     def state(self) -> dict[str, np.ndarray]:
         """What `restore` needs to go on in another process."""
@@ -109,7 +119,7 @@ def smoothed(before: np.ndarray, now: np.ndarray) -> np.ndarray:
 
     What counts as motion is how far all points go together: of a face that rests, each errs in another direction.
     """
-    moved = np.linalg.norm((now - before).mean(axis=0)) / max(detection.box_of_landmarks(now)[1], 1.0)
+    moved = np.linalg.norm((now - before).mean(axis=0)) / max(box_of_landmarks(now)[1], 1.0)
     share = AT_REST + (1 - AT_REST) * min(moved / MOTION, 1.0)
     return (before + share * (now - before)).astype(np.float32)
 
