@@ -145,12 +145,11 @@ def _add_picture_options(parser: argparse.ArgumentParser, name: str, predictor: 
 
 
 def _add_clip_options(parser: argparse.ArgumentParser) -> None:
-    from .codec import CRF
     clips = parser.add_argument_group("videos", "Name the result with -o NAME.mp4 (.mov, .mkv), or a folder for it.")
     clips.add_argument("--start", type=moment, metavar="TIME", help="where to begin, in seconds or as 1:02:03.5")
     clips.add_argument("--end", type=moment, metavar="TIME", help="where to end")
-    clips.add_argument("--crf", type=natural, default=CRF,
-                       help=f"quality, from 0 (lossless) to 51 (smallest file) (default: {CRF})")
+    clips.add_argument("--crf", type=natural, metavar="NUMBER",
+                       help="from 0 (lossless) to 51 (smallest file) (default: one at which hardly anything is lost)")
     clips.add_argument("--smooth", type=float, default=0.0, metavar="SHARE",
                        help="share of the frame before in each, from 0 to 0.9, against flicker (default: 0)")
     clips.add_argument("--fps", type=frame_rate, metavar="RATE", help="read each folder as a video of this rate")
@@ -256,7 +255,7 @@ def _is_clips(arguments: argparse.Namespace) -> bool:
 def _clips(arguments: argparse.Namespace) -> int:
     """Every video through one predictor; of several, one that fails is named and costs none of the others."""
     from . import video
-    from .codec import CONTAINERS
+    from .codec import CONTAINERS, CRF
     inputs, output = [Path(entry) for entry in arguments.inputs], Path(arguments.output)
     named = output.suffix.lower() in CONTAINERS or arguments.frames
     if named and len(inputs) > 1:
@@ -264,7 +263,8 @@ def _clips(arguments: argparse.Namespace) -> int:
     if arguments.end is not None and arguments.end <= (arguments.start or 0):
         raise ConfigError("--end is not after --start: give a later one.")
     check_folder(output.parent if named else output)
-    wishes = video.Wishes(arguments.max_size, arguments.crf, arguments.smooth, arguments.frames, arguments.overwrite)
+    crf = CRF if arguments.crf is None else arguments.crf
+    wishes = video.Wishes(arguments.max_size, crf, arguments.smooth, arguments.frames, arguments.overwrite)
     targets = [output] if named else [output / f"{path.stem}_{_kind(arguments)}.mp4" for path in inputs]
     predictor, failures = None, []
     for source, target in zip(inputs, targets, strict=True):

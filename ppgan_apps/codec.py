@@ -14,6 +14,8 @@ from .errors import MissingExtra, OutputError, VideoError
 
 # What a clip can be written as: suffix -> FFmpeg's name of the container.
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+# What a container says of itself, not of the film in it.
+CONTAINERS_OWN = ("major_brand", "minor_version", "compatible_brands", "encoder")
 ENCODERS = ("libx264", "libopenh264", "mpeg4")                 # the first that this build of FFmpeg has
 # One thread: how x264 divides its work among threads changes the file, and it should be the same on every machine.
 # No B-frames: a frame is then stored where it is shown, so that parts encoded apart join at any distance in time.
@@ -258,6 +260,8 @@ class Encoder:
 
 
 def _container_options(container: str) -> dict[str, str]:
+    if container == "matroska":
+        return {"fflags": "bitexact"}                          # else each file has a random number of its own
     return {"movflags": "faststart"} if container in ("mp4", "mov") else {}  # plays while it is still being loaded
 
 
@@ -306,7 +310,8 @@ def join(parts: Sequence[tuple[Path, int]], clip: Clip, target: Path, container:
         try:
             if clip.has_sound:
                 source = _opened(clip.path)
-                output.metadata.update(source.metadata)
+                output.metadata.update({name: text for name, text in source.metadata.items()
+                                        if name not in CONTAINERS_OWN})
                 packets.append(_sound_packets(source, output, clip))
             for packet in heapq.merge(*packets, key=lambda packet: packet.dts * packet.time_base):
                 output.mux(packet)

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -222,6 +223,73 @@ def test_an_interrupted_run_says_what_it_keeps_and_other_options_start_anew(weig
     assert command(clip, "-o", tmp_path / "out.mp4", "--crf", "30", "--end", "1") == 0
     assert "there already" not in capsys.readouterr().err
     assert len(clips.frames(tmp_path / "out.mp4")) == 24
+
+
+class Stopped(Exception):
+    """What ends a run in the middle."""
+
+
+@pytest.mark.parametrize("pictures, output", [(False, "out.mkv"), (True, "out")])
+def test_a_run_that_an_error_ends_goes_on(pictures, output, weights, tmp_path, capsys):
+    from ppgan_apps import AnimeGANv2Predictor, video
+    clip = open_clip(clips.write(tmp_path / "clip.mp4", frames=110, size=(64, 48)))
+    predictor = AnimeGANv2Predictor(weight_path=weights, use_adjust_brightness=False)
+    draw, drawn = predictor.predict_batch, []
+
+    def predict_until_70(batch):
+        drawn.extend(batch)
+        if len(drawn) == 70:
+            raise Stopped
+        return draw(batch)
+    predictor.predict_batch = predict_until_70
+    wishes = video.Wishes(smooth=0.6, pictures=pictures)
+    with pytest.raises(Stopped):
+        video.stylise(clip, tmp_path / output, predictor, wishes)
+    assert not (tmp_path / output).exists()
+    video.stylise(clip, tmp_path / output, predictor, wishes)
+    assert len(drawn) == 70 + 110 - 48                         # one part of 48 was whole
+    video.stylise(clip, tmp_path / f"whole_{output}", predictor, wishes)
+    if pictures:
+        read = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+                for name in (output, f"whole_{output}")]
+        assert read[0] == read[1] and len(read[0]) == 110
+    else:
+        assert (tmp_path / output).read_bytes() == (tmp_path / f"whole_{output}").read_bytes()
+
+
+def test_frames_are_decoded_and_encoded_beside_the_drawing_and_not_far_from_it():
+    from ppgan_apps import video
+    made, taken, threads = [], [], set()
+
+    def frames():
+        for number in range(40):
+            made.append(number)
+            threads.add(threading.current_thread().name)
+            yield number
+
+    class Slow:
+        def __call__(self, item):
+            threads.add(threading.current_thread().name)
+            time.sleep(0.002)
+            taken.append(item)
+
+        def abandon(self):
+            taken.append("abandoned")
+    ahead = 0
+    with video._Behind(Slow(), depth=3) as put:
+        for number in video._ahead(frames(), depth=3):
+            time.sleep(0.001)
+            ahead = max(ahead, len(made) - number)
+            put(number)
+    assert taken == list(range(40)) and threads == {"decoder", "encoder"}
+    assert 2 <= ahead <= 6                                     # three wait, one is offered, one is being drawn
+    with pytest.raises(Stopped), video._Behind(Slow(), depth=3) as put:
+        put(1)
+        raise Stopped
+    assert taken[-1] == "abandoned"
+    broken = (1 // (3 - number) for number in range(9))
+    with pytest.raises(ZeroDivisionError):
+        list(video._ahead(broken, depth=2))
 
 
 # Flicker
