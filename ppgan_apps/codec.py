@@ -21,7 +21,9 @@ ENCODERS = ("libx264", "libopenh264", "mpeg4")                 # the first that 
 # No B-frames: a frame is then stored where it is shown, so that parts encoded apart join at any distance in time.
 OPTIONS = {"preset": "medium", "threads": "1", "bf": "0"}
 CRF = 16                                                       # x264's constant quality: nobody sees the difference
-BT709 = 1                                                      # FFmpeg's number of it in all three colour properties
+# FFmpeg's numbers: of BT.709 in all three colour properties, of a matrix that is not stated.
+BT709, UNSTATED = 1, 2
+HD_ROWS = 720                                                  # from here on players take BT.709 when nothing is stated
 TV_RANGE = 1
 CODEC_RATE = Fraction(25)                                      # told to the encoder where a clip does not state a rate
 
@@ -205,7 +207,9 @@ def _upright_size(frame) -> tuple[int, int]:
 
 def _upright(frame) -> tuple[np.ndarray, bool]:
     """uint8 RGB [H, W, 3] as it is shown, to the nearest quarter turn, and whether width and height changed places."""
-    picture = frame.to_ndarray(format="rgb24")
+    # A frame that does not state its matrix is shown by that of its size. PyAV before 17 reads right only for "itu601".
+    guessed = "itu709" if frame.colorspace == UNSTATED and frame.height >= HD_ROWS else None
+    picture = frame.reformat(format="rgb24", src_colorspace=guessed, dst_colorspace="itu601").to_ndarray()
     a, b, c, d = _display_matrix(frame)
     turned = abs(b) > abs(a)
     if turned:

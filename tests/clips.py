@@ -65,7 +65,8 @@ def frames(path):
     """(time in seconds as a Fraction, uint8 RGB) of each frame as it is stored."""
     import av
     with av.open(str(path)) as container:
-        return [(frame.pts * frame.time_base, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+        return [(frame.pts * frame.time_base, frame.reformat(format="rgb24", dst_colorspace="itu601").to_ndarray())
+                for frame in container.decode(video=0)]
 
 
 def sound(path):

@@ -78,7 +78,7 @@ def test_the_state_goes_on_in_another_tracker(portrait):
 
 
 def test_photo2cartoon_pastes_the_face_into_every_frame(portrait, tmp_path, capsys):
-    pytest.importorskip("av", minversion="14.0")
+    pytest.importorskip("av", minversion="15.0")
     pytest.importorskip("onnxruntime")
     weights = onnx_files.write(tmp_path / "n.onnx", size=(256, 256))
     clip = clips.write(tmp_path / "clip.mp4", frames=4, size=(320, 256),

@@ -18,7 +18,7 @@ from ppgan_apps import cli
 from ppgan_apps.codec import open_clip
 from ppgan_apps.images import read_image
 
-av = pytest.importorskip("av", minversion="14.0")
+av = pytest.importorskip("av", minversion="15.0")
 pytest.importorskip("onnxruntime")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -414,6 +414,24 @@ def test_without_pyav(weights, tmp_path):
                              str(tmp_path / "o.mp4"), "--weight-path", str(weights)], env=environment,
                             capture_output=True, text=True)
     assert result.returncode == 2 and "[video]" in result.stderr and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("size, matrix, stated", [((64, 64), "itu601", None), ((960, 720), "itu709", None),
+                                                  ((64, 64), "itu709", 1), ((960, 720), "itu601", 6)])
+def test_colours_are_read_by_the_matrix_that_they_were_written_with(size, matrix, stated, tmp_path):
+    picture = np.zeros((size[1], size[0], 3), np.uint8)
+    picture[:, :size[0] // 2, 0] = picture[:, size[0] // 2:, 1] = 255
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        if stated:
+            stream.codec_context.colorspace = stated
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p", dst_colorspace=matrix)
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    read = next(open_clip(tmp_path / "clip.mp4").read(0)).picture
+    difference = np.abs(read.astype(int) - picture)
+    assert np.delete(difference, np.s_[size[0] // 2 - 4:size[0] // 2 + 4], axis=1).max() <= 6
 
 
 def test_the_facts_of_a_clip(tmp_path):
