@@ -202,7 +202,7 @@ def kill_after_first_part(process, output, ending, number=signal.SIGKILL):
 
 
 def test_a_killed_run_goes_on_to_the_same_file(weights, command, tmp_path, capsys):
-    clip = clips.write(tmp_path / "clip.mp4", frames=300)
+    clip = clips.write(tmp_path / "clip.mp4", frames=130, size=(64, 64))
     options = ("--smooth", "0.5", "--no-adjust-brightness")
     kill_after_first_part(start(weights, clip, tmp_path / "out.mp4", *options), tmp_path / "out.mp4", ".nut")
     assert not (tmp_path / "out.mp4").exists() and (tmp_path / ".out.mp4.parts").is_dir()
@@ -216,7 +216,7 @@ def test_a_killed_run_goes_on_to_the_same_file(weights, command, tmp_path, capsy
 
 
 def test_an_interrupted_run_says_what_it_keeps_and_other_options_start_anew(weights, command, tmp_path, capsys):
-    clip = clips.write(tmp_path / "clip.mp4", frames=300)
+    clip = clips.write(tmp_path / "clip.mp4", frames=130, size=(64, 64))
     error = kill_after_first_part(start(weights, clip, tmp_path / "out.mp4"), tmp_path / "out.mp4", ".nut",
                                   signal.SIGINT)
     assert "the same command goes on after them" in error and "Traceback" not in error
@@ -232,7 +232,7 @@ class Stopped(Exception):
 @pytest.mark.parametrize("pictures, output", [(False, "out.mkv"), (True, "out")])
 def test_a_run_that_an_error_ends_goes_on(pictures, output, weights, tmp_path, capsys):
     from ppgan_apps import AnimeGANv2Predictor, video
-    clip = open_clip(clips.write(tmp_path / "clip.mp4", frames=110, size=(64, 48)))
+    clip = open_clip(clips.write(tmp_path / "clip.mp4", frames=110, size=(48, 48)))
     predictor = AnimeGANv2Predictor(weight_path=weights, use_adjust_brightness=False)
     draw, drawn = predictor.predict_batch, []
 
