@@ -9,13 +9,14 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).resolve().parent
 
 EXTRAS = {
-    "video": ["av>=14.1"],
+    "video": ["av>=15.0"],
+    "onnx": ["onnxruntime>=1.17"],                             # --weight-path something.onnx
     "web": ["gradio>=5.0"],
     "train": ["visualdl>=2.5.3", "matplotlib>=3.8"],
     # What PaddleSeg's models need besides the base; paddleseg itself goes in with --no-deps (see requirements.txt).
     "paddleseg": ["six", "scikit-learn"],
     "bench": ["onnx>=1.15", "onnxruntime>=1.17"],             # benchmarks/animegan_table.py --onnx
-    "test": ["pytest>=7.4", "av>=14.1", "matplotlib>=3.8", "onnx>=1.15", "onnxruntime>=1.17"],
+    "test": ["pytest>=7.4", "av>=15.0", "matplotlib>=3.8", "onnx>=1.15", "onnxruntime>=1.17"],
 }
 EXTRAS["all"] = sorted({requirement for needed in EXTRAS.values() for requirement in needed})
 

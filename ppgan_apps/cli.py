@@ -5,10 +5,11 @@ import argparse
 import os
 import re
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 from . import __version__
-from .errors import ConfigError, ImageError, OutputError, SuiteError
+from .errors import ConfigError, ImageError, OutputError, SuiteError, VideoError
 
 INTERRUPTED, CLOSED_PIPE = 130, 141                            # 128 + the number of the signal, as shells have it
 
@@ -30,6 +31,7 @@ examples:
   ppgan-apps photo2cartoon photos/ -o output             every picture below photos/
   ppgan-apps photo2cartoon group.jpg -o output --faces all --paste-back
                                                          the photo with each face drawn
+  ppgan-apps photo2cartoon clip.mp4 -o drawn.mp4         a video with its main face drawn, its sound kept
   ppgan-apps photo2cartoon photo.jpg --weight-path runs/photo2cartoon
   ppgan-apps photo2cartoon photo.jpg --weight-path output/photo2cartoon_groups --age 34 --sex female
                                                          the model of this group of people"""),
@@ -43,8 +45,15 @@ examples:
   ppgan-apps animeganv2 photos/ -o output --style hayao  the published Hayao weights
   ppgan-apps animeganv2 portrait.jpg --style face_paint_512_v2 --paste-back --side-by-side
                                                          the face, drawn by weights made for faces, in its photo
-  ppgan-apps animeganv2 large.jpg --max-size 3000        draw more of a large photo, with more memory"""),
+  ppgan-apps animeganv2 large.jpg --max-size 3000        draw more of a large photo, with more memory
+  ppgan-apps animeganv2 clip.mp4 -o anime.mp4            a video, its sound kept; the same command again goes on
+                                                         after an interruption
+  ppgan-apps animeganv2 clip.mp4 -o anime.mp4 --start 1:05 --end 1:15.5 --max-size 640 --smooth 0.6
+  ppgan-apps animeganv2 frames/ -o anime.mp4 --fps 24    a folder of frames as a video
+  ppgan-apps animeganv2 clip.mp4 -o frames --frames      a video as a folder of frames"""),
 }
+CLIP_COMMANDS = ("animeganv2", "photo2cartoon")                # those that also draw videos
+DEFAULT_RATE = Fraction(25)                                    # frames a second of a folder of frames
 STYLEGAN2_EXAMPLES = """\
 examples:
   ppgan-apps styleganv2 --seed 233 -o output             writes sample.png, sample_mixing_0.png, sample_mixing_1.png
@@ -158,6 +167,8 @@ def _add_picture_options(parser: argparse.ArgumentParser, name: str, predictor: 
         parser.add_argument("--landmarks", default="embedded", help="landmark backend (default: embedded)")
         parser.add_argument("--segmenter", default="embedded",
                             help="embedded, grabcut, pp_humanseg or fcn_hrnet_w18 (default: embedded)")
+        parser.add_argument("--max-size", type=positive, metavar="PIXELS",
+                            help="longest side of a video; a larger one is made smaller (default: the video's own)")
         add_person_options(parser)
     if name == "animeganv2":
         parser.add_argument("--faces", choices=("none", "largest", "all"),
@@ -169,6 +180,8 @@ def _add_picture_options(parser: argparse.ArgumentParser, name: str, predictor: 
                             help="longest side that is drawn; a larger photo is made smaller (default: 1536)")
         parser.add_argument("--no-adjust-brightness", dest="use_adjust_brightness", action="store_false",
                             help="leave the anime's brightness as the network gives it")
+    if name in CLIP_COMMANDS:
+        _add_clip_options(parser)
     parser.set_defaults(name=name, predictor=predictor)
 
 
@@ -177,6 +190,18 @@ def add_person_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--age", type=natural, metavar="YEARS",
                         help="draw with the model for this age; needs the folder of a run by groups as weight path")
     parser.add_argument("--sex", help="draw with the model for this sex, as the run's attributes.csv calls it")
+
+
+def _add_clip_options(parser: argparse.ArgumentParser) -> None:
+    clips = parser.add_argument_group("videos", "Name the result with -o NAME.mp4 (.mov, .mkv), or a folder for it.")
+    clips.add_argument("--start", type=moment, metavar="TIME", help="where to begin, in seconds or as 1:02:03.5")
+    clips.add_argument("--end", type=moment, metavar="TIME", help="where to end")
+    clips.add_argument("--crf", type=natural, metavar="NUMBER",
+                       help="from 0 (lossless) to 51 (smallest file) (default: one at which hardly anything is lost)")
+    clips.add_argument("--smooth", type=float, default=0.0, metavar="SHARE",
+                       help="share of the frame before in each, from 0 to 0.9, against flicker (default: 0)")
+    clips.add_argument("--fps", type=frame_rate, metavar="RATE", help="read each folder as a video of this rate")
+    clips.add_argument("--frames", action="store_true", help="write a folder of PNG files, DIR itself, not a video")
 
 
 def _add_stylegan2_options(parser: argparse.ArgumentParser) -> None:
@@ -211,6 +236,28 @@ def positive(text: str) -> int:
     return value
 
 
+def moment(text: str) -> Fraction:
+    """A time in seconds, for argparse: "83.5", "1:23.5" or "0:01:23.5"."""
+    try:
+        fields = [Fraction(field) for field in text.split(":")]
+    except (ValueError, ZeroDivisionError):
+        fields = []
+    if not 1 <= len(fields) <= 3 or min(fields) < 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no time: write seconds or 1:02:03.5")
+    return sum((field * 60 ** place for place, field in enumerate(reversed(fields))), Fraction(0))
+
+
+def frame_rate(text: str) -> Fraction:
+    """Frames a second, for argparse: "24", "29.97" or "30000/1001"."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of frames a second")
+    return rate.limit_denominator(1001)
+
+
 def natural(text: str) -> int:
     """A whole number from 0, for argparse."""
     if not text.isdecimal():
@@ -221,6 +268,8 @@ def natural(text: str) -> int:
 def _pictures(arguments: argparse.Namespace) -> int:
     """Every input through one predictor; a picture that fails is named and costs none of the others."""
     output = Path(arguments.output)
+    if _is_clips(arguments):
+        return _clips(arguments)
     check_folder(output)
     kind = _kind(arguments)
     sources, failures = _sources(arguments.inputs, output, kind)
@@ -236,6 +285,61 @@ def _pictures(arguments: argparse.Namespace) -> int:
     if failures and total > 1:
         print(f"{len(failures)} of {total} failed.", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _is_clips(arguments: argparse.Namespace) -> bool:
+    """Whether videos are meant: by an input's suffix, the output's, or an option for videos."""
+    from .codec import CONTAINERS
+    from .video import SUFFIXES
+    asked = (any(Path(entry).suffix.lower() in SUFFIXES for entry in arguments.inputs)
+             or Path(arguments.output).suffix.lower() in CONTAINERS)
+    if arguments.name not in CLIP_COMMANDS:
+        if asked:
+            raise ConfigError(f"{arguments.name} draws no videos: use {' or '.join(CLIP_COMMANDS)}, or give pictures.")
+        return False
+    return bool(asked or arguments.frames or arguments.fps)
+
+
+def _clips(arguments: argparse.Namespace) -> int:
+    """Every video through one predictor; of several, one that fails is named and costs none of the others."""
+    from . import video
+    from .codec import CONTAINERS, CRF
+    inputs, output = [Path(entry) for entry in arguments.inputs], Path(arguments.output)
+    named = output.suffix.lower() in CONTAINERS or arguments.frames
+    if named and len(inputs) > 1:
+        raise ConfigError(f"{len(inputs)} videos cannot all become {output}: give a folder with -o DIR.")
+    if arguments.end is not None and arguments.end <= (arguments.start or 0):
+        raise ConfigError("--end is not after --start: give a later one.")
+    check_folder(output.parent if named else output)
+    crf = CRF if arguments.crf is None else arguments.crf
+    wishes = video.Wishes(arguments.max_size, crf, arguments.smooth, arguments.frames, arguments.overwrite)
+    targets = [output] if named else [output / f"{path.stem}_{_kind(arguments)}.mp4" for path in inputs]
+    predictor, failures = None, []
+    for source, target in zip(inputs, targets, strict=True):
+        try:
+            video.check_target(target, wishes)                 # told before any work is done
+            clip = _clip(source, arguments)
+            predictor = predictor or _predictor(arguments)
+            print(video.stylise(clip, target, predictor, wishes))
+        except (VideoError, ImageError, OutputError) as error:
+            if len(inputs) == 1:
+                raise
+            failures.append(f"failed: {source}: {_without_path(str(error), source)}")
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _clip(source: Path, arguments: argparse.Namespace):
+    from .codec import open_clip, open_folder
+    from .predictors.base import say
+    if not source.is_dir():
+        if arguments.fps:
+            raise ConfigError(f"{source} is no folder: --fps is for folders of frames, a video keeps its own rate.")
+        return open_clip(source, arguments.start, arguments.end, tell=say)
+    if arguments.start or arguments.end:
+        raise ConfigError(f"{source} is a folder of frames, which has no times: leave out --start and --end.")
+    return open_folder(source, arguments.fps or DEFAULT_RATE)
 
 
 def _exists(path: Path) -> str:

@@ -2,17 +2,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from . import images
-from .errors import MissingExtra, OutputError
+from . import codec, images
+from .errors import OutputError
 
 SUFFIXES = (".mp4", ".gif")
-ENCODERS = ("libx264", "libopenh264", "mpeg4")                 # the first that this build of FFmpeg has
-# One thread: how x264 divides its work among threads changes the file, and it should be the same on every machine.
-OPTIONS = {"crf": "16", "preset": "medium", "threads": "1"}
 
 
 def check_clip(path: str | Path) -> None:
@@ -21,7 +19,7 @@ def check_clip(path: str | Path) -> None:
     if suffix not in SUFFIXES:
         raise OutputError(f"{path} has no suffix of a clip: use {' or '.join(SUFFIXES)}.")
     if suffix == ".mp4":
-        _pyav()
+        codec.pyav()
 
 
 def write_clip(path: str | Path, frames: Iterable[np.ndarray], fps: int = 30) -> Path:
@@ -48,36 +46,12 @@ def _with(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[np.ndarray]
     yield from rest
 
 
-def _pyav():
-    try:
-        import av
-    except ImportError:
-        raise MissingExtra("av", "video", "Writing an mp4") from None
-    return av
-
-
 def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: int) -> None:
-    av = _pyav()
-    encoder = next((name for name in ENCODERS if name in av.codecs_available), None)
-    if encoder is None:
-        raise OutputError(f"This PyAV has none of the encoders {', '.join(ENCODERS)}: write a .gif.")
-    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream(encoder, rate=fps, options=OPTIONS if encoder == "libx264" else {})
-        stream.pix_fmt = "yuv420p"                             # what every player can show
-        for number, picture in enumerate(frames):
-            picture = _even(picture)
-            if number == 0:
-                stream.height, stream.width = picture.shape[:2]
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts = number
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-
-
-def _even(picture: np.ndarray) -> np.ndarray:
-    """With the last row and column repeated where a side is odd: colours are stored for each two pixels."""
-    height, width = picture.shape[:2]
-    return np.ascontiguousarray(np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
+    first = next(frames)
+    height, width = first.shape[:2]
+    with codec.Encoder(path, "mp4", (width, height), Fraction(1, fps), Fraction(fps)) as encoder:
+        for number, picture in enumerate(_with(first, frames)):
+            encoder.write(picture, number)
 
 
 def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: int) -> None:

@@ -23,6 +23,10 @@ class NoFaceError(ImageError):
     """A picture in which no face was found."""
 
 
+class VideoError(SuiteError):
+    """A clip that cannot be read or used."""
+
+
 class DataError(SuiteError):
     """A data folder that holds too little, or nothing that can be read."""
 

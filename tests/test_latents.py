@@ -314,7 +314,7 @@ def test_an_error_among_the_frames_leaves_no_file(suffix, tmp_path):
 
 def test_without_the_extra_one_sentence_names_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)               # what `import av` meets where it is not installed
-    with pytest.raises(MissingExtra, match=r"mp4 needs the package 'av'.*\[video\]"):
+    with pytest.raises(MissingExtra, match=r"a video needs the package 'av'.*\[video\]"):
         clips.write_clip(tmp_path / "a.mp4", ramp())
     assert clips.write_clip(tmp_path / "a.gif", ramp()).is_file()
     with pytest.raises(OutputError, match="suffix"):

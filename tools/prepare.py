@@ -15,7 +15,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # works from a clone that is not installed
 
 from ppgan_apps.data import attributes_file, read_attributes  # noqa: E402
-from ppgan_apps.errors import DataError, ImageError, MissingExtra, NoFaceError, OutputError, SuiteError  # noqa: E402
+from ppgan_apps.errors import DataError, ImageError, NoFaceError, OutputError, SuiteError  # noqa: E402
 from ppgan_apps.images import find_images, make_folder, read_image, replacing, resize, write_image  # noqa: E402
 
 EXAMPLES = """examples:
@@ -351,30 +351,21 @@ def frames_command(options: argparse.Namespace) -> int:
 
 
 def _frames(path: Path, options: argparse.Namespace):
-    """The frames of a video that are asked for, uint8 RGB [H, W, 3], upright. Raises DataError, MissingExtra."""
-    try:
-        import av
-    except ImportError:
-        raise MissingExtra("av", "video", "Reading a video") from None
-    try:
-        with av.open(str(path)) as video:
-            if not video.streams.video:
-                raise DataError(f"{path} holds no moving pictures: give a video.")
-            stream = video.streams.video[0]
-            stream.thread_type = "AUTO"
-            due = 0.0
-            bar = _progress(video.decode(stream), path.name, "frame", stream.frames or None)
-            for index, frame in enumerate(bar):
-                if options.per_second:
-                    since = float((frame.pts - (stream.start_time or 0)) * stream.time_base) if frame.pts else 0.0
-                    if since < due - 1e-6:
-                        continue
-                    due = max(due + 1 / options.per_second, since)
-                elif index % options.every:
-                    continue
-                yield np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-    except (av.error.FFmpegError, OSError) as error:
-        raise DataError(f"{path} cannot be read as a video ({error}): check the file.") from error
+    """The frames of a video that are asked for, uint8 RGB [H, W, 3], upright. Raises VideoError, MissingExtra."""
+    from ppgan_apps.codec import open_clip
+
+    clip = open_clip(path, tell=lambda sentence: print(sentence, file=sys.stderr))
+    due, first = 0.0, None
+    for index, frame in enumerate(_progress(clip.read(0), path.name, "frame", clip.count)):
+        if options.per_second:
+            first = frame.pts if first is None else first
+            since = float((frame.pts - first) * clip.time_base)
+            if since < due - 1e-6:
+                continue
+            due = max(due + 1 / options.per_second, since)
+        elif index % options.every:
+            continue
+        yield frame.picture
 
 
 # style ----------------------------------------------------------------------------------------------------------------

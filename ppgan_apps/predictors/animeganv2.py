@@ -1,6 +1,7 @@
 """AnimeGANv2: any photo, of any size, in the manner of a drawn film; or the faces of a photo, each as a portrait."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from .. import faces as face_tools
 from .. import images
 from ..errors import ConfigError
 from .base import ImagePredictor, checked, read, say
+from .onnx_network import OnnxNetwork
 from .strips import convolve_in_strips
 
 # The authors feed the generator whole multiples of 32; a U-Net in its place halves `num_downs` times.
@@ -31,6 +33,8 @@ class AnimeGANv2Predictor(ImagePredictor):
     photo the photo's mean brightness. A photo whose long side is over `max_size` pixels is made smaller first and stays
     so, since memory grows with its area (about 2 GB per million pixels).
 
+    `weight_path` may be an ONNX file of any network from picture to picture in [-1, 1], such as AnimeGANv3's.
+
     `faces` "largest" (the face with the best size and score) or "all" cuts faces out as their weights' training did and
     draws those; "none" draws the whole photo; None does what the weights are made for ("face_paint_512_v2" and others
     are for faces). `paste_back` puts the drawn faces back into the photo, which keeps its size. With `side_by_side`
@@ -50,16 +54,20 @@ class AnimeGANv2Predictor(ImagePredictor):
         if faces not in (None, *FACES):
             raise ConfigError(f"faces is '{faces}': use {', '.join(FACES)}.")
         super().__init__(output_path, weight_path, style, device)
-        if self.device == "cpu":
-            convolve_in_strips(self.network)
         self.use_adjust_brightness, self.max_size = use_adjust_brightness, max_size
-        self.multiple_of = 2 ** self.network.arguments.get("num_downs", HALVINGS)
         for_faces = self.weights.crop == "face"
         self.faces = faces or ("largest" if for_faces else "none")
         self.face_size = self.weights.size if for_faces and self.weights.size else FACE_SIZE
         self.paste_back, self.side_by_side = paste_back, side_by_side
         if paste_back and self.faces == "none":
             raise ConfigError("paste_back puts faces back, and whole photos are drawn: set faces to largest or all.")
+        if isinstance(self.network, OnnxNetwork):
+            self.multiple_of, self.fixed_size = self.network.multiple_of, self.network.size
+            self.face_size = min(self.fixed_size) if self.fixed_size else self.face_size
+            return
+        self.multiple_of, self.fixed_size = 2 ** self.network.arguments.get("num_downs", HALVINGS), None
+        if self.device == "cpu":
+            convolve_in_strips(self.network)
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """uint8 RGB photo [H, W, 3] -> uint8 RGB anime: of the same size, or with `max_size` as its long side; of a
@@ -70,11 +78,10 @@ class AnimeGANv2Predictor(ImagePredictor):
         """One anime, or with faces="all" and without `paste_back` one for each face, best first."""
         photo = checked(image)
         if self.faces == "none":
-            photo = self._bounded(photo)
-            return [self._beside(photo, self._whole(photo))]
+            return self._wholes([photo])
         crops = [face_tools.crop_portrait(photo, face, self.face_size)
                  for face in face_tools.wanted_faces(photo, self.faces)]
-        drawn = [self._draw(crop.image) for crop in crops]
+        drawn = self._draw([crop.image for crop in crops])
         if not self.paste_back:
             return [self._beside(crop.image, anime) for crop, anime in zip(crops, drawn, strict=True)]
         pasted = photo
@@ -82,14 +89,25 @@ class AnimeGANv2Predictor(ImagePredictor):
             pasted = face_tools.paste_back(pasted, crop, anime, FEATHER)
         return [self._beside(photo, pasted)]
 
+    def predict_batch(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """`predict` of each; pictures of one size, such as the frames of a clip, go through the network together."""
+        same = len({(getattr(image, "dtype", None), getattr(image, "shape", None)) for image in batch}) == 1
+        # Alone, or where something may be wrong with one, each for itself, so that the error can name it.
+        together = same and len(batch) > 1 and self.faces == "none"
+        return self._wholes([checked(image) for image in batch]) if together else super().predict_batch(batch)
+
+    def _wholes(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Pictures of one size -> their animes."""
+        photos = [self._bounded(image) for image in batch]
+        height, width = photos[0].shape[:2]
+        drawn = self._draw([self._sized(photo) for photo in photos])
+        animes = [images.resize(anime, (width, height)) for anime in drawn]
+        if self.use_adjust_brightness:
+            animes = [adjust_brightness(anime, photo) for anime, photo in zip(animes, photos, strict=True)]
+        return [self._beside(photo, anime) for photo, anime in zip(photos, animes, strict=True)]
+
     def _beside(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         return np.concatenate([before, after], axis=1) if self.side_by_side else after
-
-    def _whole(self, photo: np.ndarray) -> np.ndarray:
-        height, width = photo.shape[:2]
-        fed = _enlarged(photo, self.max_size)
-        anime = images.resize(self._draw(fed), (width, height))
-        return adjust_brightness(anime, photo) if self.use_adjust_brightness else anime
 
     def run(self, image: str | Path | np.ndarray) -> np.ndarray:
         """Writes anime.png and returns it (PaddleGAN's returns the photo)."""
@@ -106,14 +124,24 @@ class AnimeGANv2Predictor(ImagePredictor):
         say(f"A picture of {width}x{height} pixels is made {size[0]}x{size[1]}: raise max_size to draw more of it.")
         return images.resize(image, size)
 
-    def _draw(self, image: np.ndarray) -> np.ndarray:
-        """The network on the picture, its sides filled up by reflection to what it can halve, then cut off again."""
-        height, width = image.shape[:2]
+    def _sized(self, photo: np.ndarray) -> np.ndarray:
+        """The photo large enough to be drawn or, for a network of one size, as large as fits into it."""
+        if not self.fixed_size:
+            return _enlarged(photo, self.max_size)
+        scale = min(room / side for room, side in zip(self.fixed_size, photo.shape[:2], strict=True))
+        height, width = (max(1, int(side * scale + 1e-6)) for side in photo.shape[:2])
+        return images.resize(photo, (width, height))
+
+    def _draw(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The network on pictures of one size, sides filled up by reflection to what it can halve, then cut off."""
+        height, width = batch[0].shape[:2]
         below, right = -height % self.multiple_of, -width % self.multiple_of
+        if self.fixed_size:
+            below, right = self.fixed_size[0] - height, self.fixed_size[1] - width
         # "symmetric" repeats the edge pixel and so, unlike "reflect", exists for any fill up to the side itself.
-        filled = np.pad(image, ((0, below), (0, right), (0, 0)), mode="symmetric")
-        anime = images.to_images(self._run_network(images.to_array(filled)))[0]
-        return anime[:height, :width]
+        filled = [np.pad(image, ((0, below), (0, right), (0, 0)), mode="symmetric") for image in batch]
+        animes = images.to_images(self._run_network(images.to_array(filled)))
+        return [anime[:height, :width] for anime in animes]
 
 
 def adjust_brightness(anime: np.ndarray, photo: np.ndarray) -> np.ndarray:

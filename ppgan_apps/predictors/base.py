@@ -4,7 +4,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -101,6 +101,9 @@ class Predictor:
 
     def _run_network(self, array: np.ndarray) -> np.ndarray:
         """float32 [N, 3, H, W] in [-1, 1] through the network. Of several outputs the first."""
+        if getattr(self.network, "takes_arrays", False):       # of another runtime than Paddle
+            return self.network(array)
+
         def first_output(tensor):
             output = self.network(tensor)
             return output[0] if isinstance(output, (tuple, list)) else output
@@ -119,6 +122,16 @@ class ImagePredictor(Predictor):
     """A predictor that turns a picture into a picture."""
 
     kind: ClassVar[str]                                        # what its results are, as part of a file's name
+
+    def _load_network(self, arguments: Mapping[str, Any]):
+        """As every predictor's, or the network of an ONNX file, which says itself how it is built."""
+        if self.weights.path.suffix.lower() != ".onnx":
+            return super()._load_network(arguments)
+        from .onnx_network import OnnxNetwork
+        network = OnnxNetwork(self.weights.path, self.device)
+        self.weights = replace(self.weights, licence=network.licence or self.weights.licence,
+                               size=network.size[0] if network.size else None)
+        return network
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """uint8 RGB [H, W, 3] in, uint8 RGB out; touches no file. Raises ImageError for what it cannot use."""

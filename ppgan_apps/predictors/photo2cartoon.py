@@ -110,6 +110,14 @@ class Photo2CartoonPredictor(ImagePredictor):
         drawer = self._drawer(age, sex)                        # first: a wrong value should cost no time
         return drawer._cartoons(self._crops(checked(image, name), name))
 
+    def paste_faces(self, photos: Sequence[np.ndarray], faces: Sequence[Sequence]) -> list[np.ndarray]:
+        """Each uint8 RGB photo with its `faces` (anything with `.landmarks` [68, 2], the main one first) drawn and
+        pasted back, those of all photos drawn together; a photo without faces comes back as it is."""
+        crops = [[self._crop(photo, face) for face in found] for photo, found in zip(photos, faces, strict=True)]
+        every = [pair for pairs in crops for pair in pairs]
+        drawn = iter(self._cartoons(every) if every else ())
+        return [_pasted(photo, [next(drawn) for _ in pairs]) for photo, pairs in zip(photos, crops, strict=True)]
+
     def run(self, image: str | Path | np.ndarray, age: float | None = None, sex: str | None = None) -> np.ndarray:
         """Writes p2c_photo.png (the turned crop) and p2c_cartoon.png, and returns what `predict` does.
 
@@ -127,9 +135,12 @@ class Photo2CartoonPredictor(ImagePredictor):
 
     def _crops(self, image: np.ndarray, name: str | Path | np.ndarray | None = None) -> list[tuple]:
         """(the turned crop, the FaceCrop on white with its mask) of each face asked for."""
-        return [(face_tools.crop_face(image, face, size=CROP).image,
-                 face_tools.prepare_face(image, face, size=CROP, segmenter=self.segmenter))
+        return [self._crop(image, face)
                 for face in face_tools.wanted_faces(image, self.faces, self.landmarks, name)]
+
+    def _crop(self, image: np.ndarray, face) -> tuple:
+        return (face_tools.crop_face(image, face, size=CROP).image,
+                face_tools.prepare_face(image, face, size=CROP, segmenter=self.segmenter))
 
     def _cartoons(self, crops: list[tuple]) -> list[Cartoon]:
         side = self.weights.size or CROP
@@ -139,11 +150,13 @@ class Photo2CartoonPredictor(ImagePredictor):
                 for picture, (photo, crop) in zip(drawn, crops, strict=True)]
 
     def _result(self, image: np.ndarray, cartoons: list[Cartoon]) -> np.ndarray:
-        if not self.paste_back:
-            return cartoons[0].picture
-        for cartoon in reversed(cartoons):                     # the best face last, so that it lies on top
-            image = face_tools.paste_back(image, cartoon.crop, cartoon.drawn)
-        return image
+        return _pasted(image, cartoons) if self.paste_back else cartoons[0].picture
+
+
+def _pasted(image: np.ndarray, cartoons: list[Cartoon]) -> np.ndarray:
+    for cartoon in reversed(cartoons):                         # the best face last, so that it lies on top
+        image = face_tools.paste_back(image, cartoon.crop, cartoon.drawn)
+    return image
 
 
 def _on_white(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ def test_weights_for_faces_draw_faces(predictor, portrait, landmarks):
     anime = predictor.predict(portrait)
     assert anime.shape == (64, 64, 3)
     crop = crop_portrait(portrait, landmarks, 64)
-    assert np.array_equal(anime, predictor._draw(crop.image))  # no brightness, no size of the photo's
+    assert np.array_equal(anime, predictor._draw([crop.image])[0])  # no brightness, no size of the photo's
 
 
 def test_other_weights_draw_faces_when_asked(tiny, portrait):
@@ -110,9 +110,9 @@ def test_side_by_side(face_weights, tiny, portrait, landmarks):
     pasted = AnimeGANv2Predictor(weight_path=face_weights, side_by_side=True, paste_back=True).predict(portrait)
     assert np.array_equal(pasted[:, :512], portrait) and pasted.shape == (512, 1024, 3)
     photo = resize(portrait, (256, 256))
-    whole = AnimeGANv2Predictor(weight_path=tiny["animeganv2"], side_by_side=True)
-    beside = whole.predict(photo)
-    assert np.array_equal(beside[:, :256], photo) and np.array_equal(beside[:, 256:], whole._whole(photo))
+    beside = AnimeGANv2Predictor(weight_path=tiny["animeganv2"], side_by_side=True).predict(photo)
+    alone = AnimeGANv2Predictor(weight_path=tiny["animeganv2"]).predict(photo)
+    assert np.array_equal(beside[:, :256], photo) and np.array_equal(beside[:, 256:], alone)
 
 
 def test_all_faces_of_a_photo(face_weights, portrait):

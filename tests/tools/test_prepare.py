@@ -196,7 +196,7 @@ def test_frames_overwrites_nothing_and_refuses_what_is_no_video(tmp_path):
     assert again.returncode == 2 and "--overwrite" in again.stderr
     assert run("frames", clip, "-o", tmp_path / "out", "--overwrite").returncode == 0
     (tmp_path / "text.mp4").write_text("not a video")
-    for path, reason in ((tmp_path / "text.mp4", "cannot be read as a video"), (tmp_path / "none.mp4", "none.mp4")):
+    for path, reason in ((tmp_path / "text.mp4", "is no video that can be read"), (tmp_path / "none.mp4", "none.mp4")):
         done = run("frames", path, "-o", tmp_path / "other")
         assert done.returncode == 2 and reason in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "other").exists()
