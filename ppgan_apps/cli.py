@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -20,6 +21,7 @@ examples:
   ppgan-apps animeganv2 holiday/ "more/*.jpg" -o output --overwrite
   ppgan-apps styleganv2 --seed 233 -o output
   ppgan-apps train --config-file configs/ugatit_photo2cartoon.yaml
+  ppgan-apps export animeganv2/pastel -o pastel.onnx
   ppgan-apps zoo
 
 exit codes: 0 all worked, 1 some pictures failed (each is named), 2 a wrong command line, weights or folder"""
@@ -46,6 +48,14 @@ examples:
   ppgan-apps styleganv2 --seed 233 -o output             writes sample.png, sample_mixing_0.png, sample_mixing_1.png
   ppgan-apps styleganv2 --seed 233 --count 20 -o output  twenty pictures, seed233_01.png and so on
   ppgan-apps styleganv2 --model-type animeface-512 --seed 7"""
+
+EXPORT_EXAMPLES = """\
+examples:
+  ppgan-apps export animeganv2/pastel -o pastel.onnx           a record of `ppgan-apps zoo`
+  ppgan-apps export runs/photo2cartoon -o cartoon.onnx --fp16  a training run; half the size
+  ppgan-apps export animeganv2/pastel -o pastel_program        a Paddle program: any name but .onnx, a folder
+  ppgan-apps export stylegan2/avatars -o avatars.onnx --latent w --truncation 0.7
+  ppgan-apps animeganv2 photo.jpg --weight-path pastel.onnx    draws with the file"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -91,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_picture_options(_subparser(commands, name, about, examples, _pictures), name, predictor)
     _add_stylegan2_options(_subparser(commands, "styleganv2", "pictures from a seed", STYLEGAN2_EXAMPLES, _stylegan2))
     commands.add_parser("train", help="train a family from its YAML (the options of tools/main.py)", add_help=False)
+    export = _subparser(commands, "export", "a network to an ONNX file or a Paddle program", EXPORT_EXAMPLES, _export)
+    add_export_options(export)
     _subparser(commands, "zoo", "list every weight file: size, licence, source, whether it is here",
                "example:\n  ppgan-apps zoo", _zoo)
     return parser
@@ -153,6 +165,31 @@ def add_stylegan2_network_options(parser: argparse.ArgumentParser) -> None:
                         help="layers of the mapping network (default: 8)")
     parser.add_argument("--channel-multiplier", "--channel_multiplier", dest="channel_multiplier", type=positive,
                         default=2, help="width of the large layers (default: 2)")
+
+
+def add_export_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `ppgan-apps export` and tools/export.py."""
+    parser.add_argument("weights", help="a record of `ppgan-apps zoo`, a weight file, a checkpoint or a run folder")
+    parser.add_argument("-o", "--output", required=True, metavar="PATH",
+                        help="NAME.onnx, or a folder's name for a Paddle inference program")
+    parser.add_argument("--fp16", action="store_true", help="store the weights of an ONNX file as float16: half the "
+                        "size, the same float32 arithmetic; may differ by 2 %% of the largest value")
+    parser.add_argument("--arguments", type=json_object, default={}, metavar="JSON",
+                        help="""how the network is built, where the file does not say: '{"ngf": 64, "n_blocks": 9}'""")
+    parser.add_argument("--latent", choices=("z", "w"), default="z", help="what a StyleGAN2 file takes (default: z)")
+    parser.add_argument("--truncation", type=float, help="fix a StyleGAN2's truncation; without it, it is an input")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
+
+
+def json_object(text: str) -> dict:
+    """A JSON object, for argparse."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError("not a JSON object")
+    return value
 
 
 def positive(text: str) -> int:
@@ -333,6 +370,11 @@ def stylegan2_predictor(arguments: argparse.Namespace):
     return StyleGAN2Predictor(arguments.output, arguments.weight_path, arguments.model_type, arguments.seed,
                               arguments.size, arguments.style_dim, arguments.n_mlp, arguments.channel_multiplier,
                               device=arguments.device)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from .export import run
+    return run(arguments)
 
 
 def _zoo(arguments: argparse.Namespace) -> int:

@@ -37,7 +37,7 @@ class AnimeGANv2Predictor(ImagePredictor):
         if max_size < SHORT_SIDE:
             raise ConfigError(f"max_size is {max_size}: use at least {SHORT_SIDE}.")
         super().__init__(output_path, weight_path, style, device)
-        if self.device == "cpu":
+        if self.device == "cpu" and not self.is_exported:
             convolve_in_strips(self.network)
         self.use_adjust_brightness, self.max_size = use_adjust_brightness, max_size
         self.multiple_of = 2 ** self.network.arguments.get("num_downs", HALVINGS)
