@@ -22,6 +22,7 @@ examples:
   ppgan-apps styleganv2 --seed 233 -o output
   ppgan-apps train --config-file configs/ugatit_photo2cartoon.yaml
   ppgan-apps export animeganv2/pastel -o pastel.onnx
+  ppgan-apps batch animeganv2 photos/ -o anime --workers 4
   ppgan-apps zoo
 
 exit codes: 0 all worked, 1 some pictures failed (each is named), 2 a wrong command line, weights or folder"""
@@ -49,6 +50,11 @@ examples:
   ppgan-apps styleganv2 --seed 233 --count 20 -o output  twenty pictures, seed233_01.png and so on
   ppgan-apps styleganv2 --model-type animeface-512 --seed 7"""
 
+BATCH_EXAMPLES = """\
+examples:
+  ppgan-apps batch animeganv2 photos/ -o anime --workers 4          four models on this machine
+  ppgan-apps batch animeganv2 s3://bucket/photos -o s3://bucket/anime --address auto --workers 64
+  run again, it draws only what has no result yet; the suite is installed on every machine"""
 EXPORT_EXAMPLES = """\
 examples:
   ppgan-apps export animeganv2/pastel -o pastel.onnx           a record of `ppgan-apps zoo`
@@ -101,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_picture_options(_subparser(commands, name, about, examples, _pictures), name, predictor)
     _add_stylegan2_options(_subparser(commands, "styleganv2", "pictures from a seed", STYLEGAN2_EXAMPLES, _stylegan2))
     commands.add_parser("train", help="train a family from its YAML (the options of tools/main.py)", add_help=False)
+    _add_batch_options(_subparser(commands, "batch", "many pictures on many machines, through Ray", BATCH_EXAMPLES,
+                                  _batch))
     export = _subparser(commands, "export", "a network to an ONNX file or a Paddle program", EXPORT_EXAMPLES, _export)
     add_export_options(export)
     _subparser(commands, "zoo", "list every weight file: size, licence, source, whether it is here",
@@ -165,6 +173,20 @@ def add_stylegan2_network_options(parser: argparse.ArgumentParser) -> None:
                         help="layers of the mapping network (default: 8)")
     parser.add_argument("--channel-multiplier", "--channel_multiplier", dest="channel_multiplier", type=positive,
                         default=2, help="width of the large layers (default: 2)")
+
+
+def _add_batch_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=PICTURE_COMMANDS, metavar="COMMAND", help=", ".join(PICTURE_COMMANDS))
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="folders or pictures, local or of a store")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the results, or of a store")
+    parser.add_argument("--workers", type=positive, default=1, help="processes with a model each (default: 1)")
+    parser.add_argument("--cpus", type=positive, default=1, help="cores of each worker (default: 1)")
+    parser.add_argument("--gpus", type=float, default=0, help="GPUs of each worker, also a share (default: 0)")
+    parser.add_argument("--address", help="of a Ray cluster, or auto; without it Ray is started on this machine")
+    parser.add_argument("--weight-path", "--weight_path", dest="weight_path", metavar="PATH",
+                        help="weights, readable on every machine, instead of the suite's own")
+    parser.add_argument("--style", help="a weight record of `ppgan-apps zoo`, for example 'embedded'")
+    parser.add_argument("--device", default="auto", help="auto, cpu or gpu (default: auto)")
 
 
 def add_export_options(parser: argparse.ArgumentParser) -> None:
@@ -370,6 +392,11 @@ def stylegan2_predictor(arguments: argparse.Namespace):
     return StyleGAN2Predictor(arguments.output, arguments.weight_path, arguments.model_type, arguments.seed,
                               arguments.size, arguments.style_dim, arguments.n_mlp, arguments.channel_multiplier,
                               device=arguments.device)
+
+
+def _batch(arguments: argparse.Namespace) -> int:
+    from .batch import run
+    return run(arguments, PICTURE_COMMANDS[arguments.name][0])
 
 
 def _export(arguments: argparse.Namespace) -> int:

@@ -270,9 +270,9 @@ def load(source: str | Path, arguments: Mapping[str, Any] | None = None):
     """
     import_paddle()
     source = str(source)
-    known = {record.name: record for record in zoo.records()}
-    family, _, style = source.partition("/")
-    if source in known or (style == "embedded" and not Path(source).exists()):
+    family = source.partition("/")[0]
+    recorded = not Path(source).exists() and bool(zoo.styles(family))
+    if recorded:
         record = zoo.get(source)
         path, part, licence, built = record.path(), record.part, record.licence, dict(record.network)
         given = {"size": record.input.size}
@@ -281,7 +281,7 @@ def load(source: str | Path, arguments: Mapping[str, Any] | None = None):
     metadata = weights.read_metadata(path)
     built = {**built, **(metadata.get("network") or {}), **(arguments or {})}
     network = _network(weights.read_weights(path, part), built, source)
-    about = {"family": metadata.get("family", family if source in known else ""),
+    about = {"family": metadata.get("family", family if recorded else ""),
              "licence": metadata.get("licence") or licence, "weights": source,
              "weights_sha256": downloads.sha256_of(path), "input": {**given, **(metadata.get("input") or {})}}
     return network, about | ({"w_mean": metadata["w_mean"]} if "w_mean" in metadata else {})
