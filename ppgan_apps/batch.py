@@ -19,8 +19,6 @@ from typing import Any
 from . import images
 from .errors import ImageError, MissingExtra, OutputError, SuiteError
 
-RETRIES = 3                                  # of a picture whose machine or connection failed
-
 
 def stylise(predictor: str, inputs: Iterable[str], output: str, workers: int = 1, address: str | None = None,
             cpus: int = 1, gpus: float = 0, options: dict[str, Any] | None = None) -> Iterator[tuple[str, str]]:
@@ -47,7 +45,6 @@ def stylise(predictor: str, inputs: Iterable[str], output: str, workers: int = 1
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
     try:
         context = ray.data.DataContext.get_current()
-        context.actor_task_retry_on_errors = [OSError]
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)  # its notices are for its developers
         # Blocks as small as the workers can share evenly; a block is what is repeated when a machine is lost.
@@ -56,8 +53,7 @@ def stylise(predictor: str, inputs: Iterable[str], output: str, workers: int = 1
         pictures = ray.data.read_binary_files(list(targets), include_paths=True, override_num_blocks=blocks,
                                               num_cpus=0)
         drawn = pictures.map(Worker, fn_constructor_args=[predictor, options or {}, output, _by_key(targets)],
-                             compute=ray.data.ActorPoolStrategy(size=workers), num_cpus=cpus, num_gpus=gpus,
-                             max_restarts=RETRIES, max_task_retries=RETRIES)
+                             compute=ray.data.ActorPoolStrategy(size=workers), num_cpus=cpus, num_gpus=gpus)
         for row in drawn.iter_rows():
             yield row["path"], row["reason"]
     finally:
@@ -77,10 +73,11 @@ class Worker:
         reason = ""
         try:
             self._draw(row)
-        # One picture must not cost the others. A failing store (OSError) goes to Ray, which tries again.
+        # One picture must not cost the others; what a store refused for now is drawn by the next run. Reads that fail
+        # and machines that are lost are Ray's to repeat.
         except SuiteError as error:
             reason = str(error)
-        except (ValueError, RuntimeError, MemoryError) as error:
+        except (OSError, ValueError, RuntimeError, MemoryError) as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         return {"path": row["path"], "reason": reason}
 
