@@ -10,11 +10,12 @@ ROOT = Path(__file__).resolve().parent
 
 EXTRAS = {
     "video": ["av>=15.0"],
-    "onnx": ["onnxruntime>=1.17"],                             # --weight-path something.onnx
     "web": ["gradio>=5.0"],
     "train": ["visualdl>=2.5.3", "matplotlib>=3.8"],
     # What PaddleSeg's models need besides the base; paddleseg itself goes in with --no-deps (see requirements.txt).
     "paddleseg": ["six", "scikit-learn"],
+    "onnx": ["onnx>=1.15", "onnxruntime>=1.17"],              # ppgan-apps export to ONNX, and running such files
+    "ray": ["ray[data]>=2.51"],                               # ppgan-apps batch
     "bench": ["onnx>=1.15", "onnxruntime>=1.17"],             # benchmarks/animegan_table.py --onnx
     "test": ["pytest>=7.4", "av>=15.0", "matplotlib>=3.8", "onnx>=1.15", "onnxruntime>=1.17"],
 }

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -21,6 +22,8 @@ examples:
   ppgan-apps animeganv2 holiday/ "more/*.jpg" -o output --overwrite
   ppgan-apps styleganv2 --seed 233 -o output
   ppgan-apps train --config-file configs/ugatit_photo2cartoon.yaml
+  ppgan-apps export animeganv2/pastel -o pastel.onnx
+  ppgan-apps batch animeganv2 photos/ -o anime --workers 4
   ppgan-apps zoo
 
 exit codes: 0 all worked, 1 some pictures failed (each is named), 2 a wrong command line, weights or folder"""
@@ -80,6 +83,19 @@ known: AnimeGANv2 (TensorFlow, and bryandlee's PyTorch), StyleGAN2 (rosinality's
 stylegan2-ada-pytorch), photo2cartoon, and pytorch-CycleGAN-and-pix2pix; neither PyTorch nor TensorFlow is needed, and
 nothing in the file is executed"""
 
+BATCH_EXAMPLES = """\
+examples:
+  ppgan-apps batch animeganv2 photos/ -o anime --workers 4          four models on this machine
+  ppgan-apps batch animeganv2 s3://bucket/photos -o s3://bucket/anime --address auto --workers 64
+  run again, it draws only what has no result yet; the suite is installed on every machine"""
+EXPORT_EXAMPLES = """\
+examples:
+  ppgan-apps export animeganv2/pastel -o pastel.onnx           a record of `ppgan-apps zoo`
+  ppgan-apps export runs/photo2cartoon -o cartoon.onnx --fp16  a training run; half the size
+  ppgan-apps export animeganv2/pastel -o pastel_program        a Paddle program: any name but .onnx, a folder
+  ppgan-apps export stylegan2/avatars -o avatars.onnx --latent w --truncation 0.7
+  ppgan-apps animeganv2 photo.jpg --weight-path pastel.onnx    draws with the file"""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command and returns its exit code; argparse itself leaves with 2 on a wrong command line."""
@@ -131,6 +147,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_stylegan2_options(subparser(commands, "styleganv2", "pictures from a seed", STYLEGAN2_EXAMPLES, _stylegan2))
     commands.add_parser("train", help="train a family from its YAML (the options of tools/main.py)", add_help=False)
     commands.add_parser("eval", help="measure a checkpoint or a folder (the options of tools/eval.py)", add_help=False)
+    _add_batch_options(subparser(commands, "batch", "many pictures on many machines, through Ray", BATCH_EXAMPLES,
+                                 _batch))
+    add_export_options(subparser(commands, "export", "a network to an ONNX file or a Paddle program", EXPORT_EXAMPLES,
+                                 _export))
     zoo = subparser(commands, "zoo", "list every weight file: size, licence, source, whether it is here",
                      "examples:\n  ppgan-apps zoo\n  ppgan-apps zoo import --help", _zoo)
     actions = zoo.add_subparsers(metavar="ACTION")
@@ -226,6 +246,45 @@ def add_stylegan2_network_options(parser: argparse.ArgumentParser) -> None:
                         help="layers of the mapping network (default: 8)")
     parser.add_argument("--channel-multiplier", "--channel_multiplier", dest="channel_multiplier", type=positive,
                         default=2, help="width of the large layers (default: 2)")
+
+
+def _add_batch_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=PICTURE_COMMANDS, metavar="COMMAND", help=", ".join(PICTURE_COMMANDS))
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="folders or pictures, local or of a store")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the results, or of a store")
+    parser.add_argument("--workers", type=positive, default=1, help="processes with a model each (default: 1)")
+    parser.add_argument("--cpus", type=positive, default=1, help="cores of each worker (default: 1)")
+    parser.add_argument("--gpus", type=float, default=0, help="GPUs of each worker, also a share (default: 0)")
+    parser.add_argument("--address", help="of a Ray cluster, or auto; without it Ray is started on this machine")
+    parser.add_argument("--weight-path", "--weight_path", dest="weight_path", metavar="PATH",
+                        help="weights, readable on every machine, instead of the suite's own")
+    parser.add_argument("--style", help="a weight record of `ppgan-apps zoo`, for example 'embedded'")
+    parser.add_argument("--device", default="auto", help="auto, cpu or gpu (default: auto)")
+
+
+def add_export_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `ppgan-apps export` and tools/export.py."""
+    parser.add_argument("weights", help="a record of `ppgan-apps zoo`, a weight file, a checkpoint or a run folder")
+    parser.add_argument("-o", "--output", required=True, metavar="PATH",
+                        help="NAME.onnx, or a folder's name for a Paddle inference program")
+    parser.add_argument("--fp16", action="store_true", help="store the weights of an ONNX file as float16: half the "
+                        "size, the same float32 arithmetic; may differ by 2 %% of the largest value")
+    parser.add_argument("--arguments", type=json_object, default={}, metavar="JSON",
+                        help="""how the network is built, where the file does not say: '{"ngf": 64, "n_blocks": 9}'""")
+    parser.add_argument("--latent", choices=("z", "w"), default="z", help="what a StyleGAN2 file takes (default: z)")
+    parser.add_argument("--truncation", type=float, help="fix a StyleGAN2's truncation; without it, it is an input")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
+
+
+def json_object(text: str) -> dict:
+    """A JSON object, for argparse."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError("not a JSON object")
+    return value
 
 
 def positive(text: str) -> int:
@@ -486,6 +545,16 @@ def stylegan2_predictor(arguments: argparse.Namespace):
     return StyleGAN2Predictor(arguments.output, arguments.weight_path, arguments.model_type, seed, arguments.size,
                               arguments.style_dim, arguments.n_mlp, arguments.channel_multiplier,
                               device=arguments.device)
+
+
+def _batch(arguments: argparse.Namespace) -> int:
+    from .batch import run
+    return run(arguments, PICTURE_COMMANDS[arguments.name][0])
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from .export import run
+    return run(arguments)
 
 
 def _zoo(arguments: argparse.Namespace) -> int:

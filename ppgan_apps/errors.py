@@ -35,6 +35,10 @@ class OutputError(SuiteError):
     """A result that cannot be written, or that would overwrite a file of the user's."""
 
 
+class ExportError(SuiteError):
+    """A network that cannot be written in another format, or whose file does not give what the network gives."""
+
+
 class MissingExtra(SuiteError):
     """A package that an optional part needs is not installed; names the extra that brings it."""
 

@@ -66,7 +66,7 @@ class AnimeGANv2Predictor(ImagePredictor):
             self.face_size = min(self.fixed_size) if self.fixed_size else self.face_size
             return
         self.multiple_of, self.fixed_size = 2 ** self.network.arguments.get("num_downs", HALVINGS), None
-        if self.device == "cpu":
+        if self.device == "cpu" and not self.is_exported:
             convolve_in_strips(self.network)
 
     def predict(self, image: np.ndarray) -> np.ndarray:

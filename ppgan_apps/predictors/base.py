@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import images, runtime, weights, zoo
+from .. import engines, images, runtime, weights, zoo
 from ..errors import ImageError, WeightsError
 
 # Below this a picture holds nothing to draw from, and a reflected border of up to a network's stride does not exist.
@@ -42,7 +42,8 @@ class ChosenWeights:
 class Predictor:
     """A network with weights, ready to run.
 
-    Weights are chosen in this order: `weight_path` (a weight file, a checkpoint folder or a run folder); `style` (a
+    Weights are chosen in this order: `weight_path` (a weight file, a checkpoint folder, a run folder, or an exported
+    network: an ONNX file or a Paddle program, which brings its own runtime); `style` (a
     record of the zoo, "hayao" or "animeganv2/hayao", or "embedded"), downloaded where needed; else the published
     weights when they are cached or can be had within a few seconds; else those embedded in the package. One line on
     stderr says which were chosen and under which licence.
@@ -61,9 +62,14 @@ class Predictor:
                  style: str | None = None, device: str = "auto", arguments: Mapping[str, Any] | None = None):
         self.output_path = Path(output_path)
         self.device = runtime.device(device)
-        self.weights = self._choose_weights(weight_path, style)
-        # `arguments` is the caller's guess for a file that does not say how its network is built.
-        self.network = self._load_network(self.weights.network or arguments or {})
+        if weight_path is not None and self._is_for_an_engine(weight_path):
+            self.network = engines.open_network(weight_path, self.device)
+            self.weights = _from_exported(weight_path, self.network)
+            self._check_exported()
+        else:
+            self.weights = self._choose_weights(weight_path, style)
+            # `arguments` is the caller's guess for a file that does not say how its network is built.
+            self.network = self._load_network(self.weights.network or arguments or {})
         say(str(self.weights))
 
     def _choose_weights(self, weight_path: str | Path | None, style: str | None) -> ChosenWeights:
@@ -99,20 +105,45 @@ class Predictor:
         return WeightsError(f"{self.weights.name} describes a network{family} {reason} that {type(self).__name__} "
                             "cannot use: give it weights that were made for it.")
 
+    def _is_for_an_engine(self, weight_path: str | Path) -> bool:
+        return engines.is_exported(weight_path)
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether the network is an ONNX file or a Paddle program, not a Layer."""
+        return isinstance(self.network, engines.ExportedNetwork)
+
+    def _check_exported(self) -> None:
+        """Raises WeightsError for an exported network that is of another predictor."""
+        self._check_class(self.network.about)
+
+    def _check_class(self, about: Mapping[str, Any]) -> None:
+        name = about.get("class")
+        if name and name not in {entry.partition(":")[2] for entry in self.networks}:
+            raise self._misfit(f"({name})")
+
     def _run_network(self, array: np.ndarray) -> np.ndarray:
         """float32 [N, 3, H, W] in [-1, 1] through the network. Of several outputs the first."""
         if getattr(self.network, "takes_arrays", False):       # of another runtime than Paddle
             return self.network(array)
+        if self.is_exported:
+            step = self._batch
+            return np.concatenate([self.network(np.ascontiguousarray(array[start:start + step]))[0]
+                                   for start in range(0, len(array), step)])
 
         def first_output(tensor):
             output = self.network(tensor)
             return output[0] if isinstance(output, (tuple, list)) else output
         return self._batched(first_output, array)
 
+    @property
+    def _batch(self) -> int:
+        return BATCH["gpu" if self.device.startswith("gpu") else "cpu"]
+
     def _batched(self, function, array: np.ndarray) -> np.ndarray:
         """`function` of tensors over `array`, a few rows at a time, without gradients; float32."""
         import paddle
-        step = BATCH["gpu" if self.device.startswith("gpu") else "cpu"]
+        step = self._batch
         with paddle.no_grad():
             return np.concatenate([function(paddle.to_tensor(np.ascontiguousarray(array[start:start + step])))
                                    .astype("float32").numpy() for start in range(0, len(array), step)])
@@ -123,12 +154,17 @@ class ImagePredictor(Predictor):
 
     kind: ClassVar[str]                                        # what its results are, as part of a file's name
 
+    def _is_for_an_engine(self, weight_path: str | Path) -> bool:
+        """Of ONNX files any network from picture to picture will do, not only this suite's own: see onnx_network."""
+        return Path(weight_path).suffix.lower() != ".onnx" and super()._is_for_an_engine(weight_path)
+
     def _load_network(self, arguments: Mapping[str, Any]):
         """As every predictor's, or the network of an ONNX file, which says itself how it is built."""
         if self.weights.path.suffix.lower() != ".onnx":
             return super()._load_network(arguments)
         from .onnx_network import OnnxNetwork
         network = OnnxNetwork(self.weights.path, self.device)
+        self._check_class(network.about)
         self.weights = replace(self.weights, licence=network.licence or self.weights.licence,
                                size=network.size[0] if network.size else None)
         return network
@@ -196,6 +232,14 @@ def _from_path(weight_path: str | Path, part: str) -> ChosenWeights:
     return ChosenWeights(name=str(weight_path), path=path, licence=licence, part=part,
                          family=metadata.get("family", ""), network=metadata.get("network") or {},
                          metadata=metadata, size=_size_of(metadata), crop=_crop_of(metadata))
+
+
+def _from_exported(weight_path: str | Path, network: engines.ExportedNetwork) -> ChosenWeights:
+    about = network.about
+    sides = [side for side in next(iter(network.inputs.values()), [])[2:] if isinstance(side, int) and side > 0]
+    return ChosenWeights(name=str(weight_path), path=network.path,
+                         licence=str(about.get("licence") or "not stated in the file"), family=about.get("family", ""),
+                         network=network.arguments, metadata=about, size=sides[0] if sides else _size_of(about))
 
 
 def _from_record(record: weights.Pretrained) -> ChosenWeights:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..engines import parsed
 from ..errors import MissingExtra, WeightsError
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -24,7 +25,7 @@ class OnnxNetwork:
     """A callable: float32 [N, 3, H, W] in [-1, 1] in and out, arrays both, one picture after another.
 
     size: (height, width) where the file fixes them, else None; multiple_of: what the sides must be multiples of;
-    about: the texts in the file's metadata, of which "multiple_of" and "licence" are used. Raises WeightsError: no
+    about: the file's metadata, of which "multiple_of" and "licence" are used. Raises WeightsError: no
     ONNX file, its external data is missing, several inputs, no three channels, other numbers than floats, a size that
     it cannot take or a result that is no picture of the size it was given. MissingExtra without onnxruntime.
     """
@@ -34,7 +35,7 @@ class OnnxNetwork:
     def __init__(self, path: str | Path, device: str = "cpu"):
         self.path = Path(path)
         self._session = _session(self.path, device)
-        self.about = dict(self._session.get_modelmeta().custom_metadata_map)
+        self.about = parsed(self._session.get_modelmeta().custom_metadata_map)
         self._name, self._type, shape = self._input()
         self.size, orders = self._read_shape(shape)
         if self.size:
@@ -85,8 +86,8 @@ class OnnxNetwork:
     def _try_sizes(self, orders: list[tuple]) -> tuple[tuple, int]:
         """The order of axes and the multiple: as the metadata says, else the least that works for a picture whose
         sides are odd multiples of it."""
-        stated = self.about.get("multiple_of", "")
-        multiples = (int(stated),) if stated.isdecimal() and int(stated) else MULTIPLES
+        stated = self.about.get("multiple_of") or (self.about.get("input") or {}).get("multiple_of")
+        multiples = (stated,) if isinstance(stated, int) and stated > 0 else MULTIPLES
         error = None
         for multiple in multiples:
             odd = TRIAL_SIDE // multiple // 2 * 2 + 1

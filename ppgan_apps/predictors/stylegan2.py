@@ -61,19 +61,22 @@ class StyleGAN2Predictor(Predictor):
         arguments = {"size": size, "style_dim": style_dim, "n_mlp": n_mlp, "channel_multiplier": channel_multiplier}
         super().__init__(output_path, weight_path, MODEL_TYPES.get(model_type), device, arguments)
         self.seed = np.random.RandomState().randint(2**31) if seed is None else seed
-        self.style_dim = self.network.style_dim
+        self.style_dim = self.weights.network["style_dim"] if self.is_exported else self.network.style_dim
+        fixed = self.weights.metadata.get("truncation")
+        self.truncation = TRUNCATION if fixed is None else float(fixed)
         self.mean_w = self._mean_w()                           # [1, style_dim]
         self._samples: np.ndarray | None = None                # see samples_of_w
 
-    def sample(self, count: int = 1, seed: int | None = None, truncation: float = TRUNCATION,
+    def sample(self, count: int = 1, seed: int | None = None, truncation: float | None = None,
                first: int = 0) -> list[np.ndarray]:
         """Pictures number `first` to `first + count - 1` of a seed, uint8 RGB [size, size, 3] each.
 
         A picture depends on its number and the seed, not on `count`. `truncation` pulls the latents to their mean: 1
-        leaves them, 0 gives the mean picture.
+        leaves them, 0 gives the mean picture; it is 0.7, or what an exported network was fixed at.
         """
+        truncation = self.truncation if truncation is None else truncation
         random = np.random.RandomState(self.seed if seed is None else seed)
-        return self._draw(self._latents(random, first + count, truncation)[first:])
+        return self._draw(self._latents(random, first + count, truncation)[first:], truncation=truncation)
 
     def run(self, n_row: int = 3, n_col: int = 5) -> list[np.ndarray]:
         """Writes sample.png (n_row x n_col pictures) and sample_mixing_0.png, sample_mixing_1.png; returns all three.
@@ -93,7 +96,7 @@ class StyleGAN2Predictor(Predictor):
         return list(sheets.values())
 
     def _mixing_sheet(self, random: np.random.RandomState, n_row: int, n_col: int) -> np.ndarray:
-        layers = self.network.n_latent
+        layers = 2 * int(self.weights.network["size"]).bit_length() - 4 if self.is_exported else self.network.n_latent
         sources = self._latents(random, n_col)                 # [n_col, style_dim]
         targets = self._latents(random, n_row)                 # [n_row, style_dim]
         pictures = self._draw(sources)
@@ -118,7 +121,7 @@ class StyleGAN2Predictor(Predictor):
             cutoff: int | None = None) -> list[list[np.ndarray | None]]:
         """A matrix of pictures: the columns' seeds along the top, the rows' down the left side, and between them each
         row's picture with the column's styles in `layers` (see `latents.layers`). The corner is None."""
-        chosen = latents.layers(layers, self.network.n_latent)
+        chosen = latents.layers(layers, self.n_latent)
         top, left = self.w_of_seeds(columns, truncation, cutoff), self.w_of_seeds(rows, truncation, cutoff)
         matrix: list[list[np.ndarray | None]] = [[None, *self._draw(top)]]
         for w in left:
@@ -148,18 +151,18 @@ class StyleGAN2Predictor(Predictor):
         `values` times the deviation of that number of w is its distance from the mean. Raises ConfigError."""
         if not 0 <= coordinate < self.style_dim:
             raise ConfigError(f"There is no coordinate {coordinate}: {space} has those from 0 to {self.style_dim - 1}.")
-        z = latents.latents_of_seeds([seed], self.style_dim)
+        layers, z = self.n_latent, latents.latents_of_seeds([seed], self.style_dim)
         if space == "z":
             return self._draw(self._w(latents.sweep(z, coordinate, values), truncation, cutoff))
         w = self._map(z)
         values = self.mean_w[0, coordinate] + np.asarray(values) * self.samples_of_w()[:, coordinate].std()
-        swept = latents.per_layer(latents.sweep(w, coordinate, values), self.network.n_latent)
+        swept = latents.per_layer(latents.sweep(w, coordinate, values), layers)
         return self._draw(latents.truncate(swept, self.mean_w, truncation, cutoff))
 
     def directions(self, layers: str = "all") -> np.ndarray:
         """Directions of w that change `layers` most, by falling effect: SeFa, [style_dim, style_dim], a unit one a row.
         """
-        return latents.sefa(latents.style_weights(self.network, latents.layers(layers, self.network.n_latent)))[0]
+        return latents.sefa(latents.style_weights(self.network, latents.layers(layers, self.n_latent)))[0]
 
     def edit(self, start: int | Code, directions: Sequence[int], strengths: Sequence[float], layers: str = "all",
              truncation: float = TRUNCATION, cutoff: int | None = None) -> list[list[np.ndarray]]:
@@ -172,7 +175,7 @@ class StyleGAN2Predictor(Predictor):
         if wrong:
             raise ConfigError(f"There is no direction {wrong[0]}: use those from 0 to {self.style_dim - 1}.")
         code = start if isinstance(start, Code) else Code(self.w_of_seeds([start], truncation, cutoff))
-        chosen, found = latents.layers(layers, self.network.n_latent), self.directions(layers)
+        chosen, found = latents.layers(layers, self.n_latent), self.directions(layers)
         rows = []
         for number in directions:
             deviation = (self.samples_of_w() @ found[number]).std()
@@ -228,7 +231,7 @@ class StyleGAN2Predictor(Predictor):
         path = Path(path)
         state = weights.read_weights(path)
         noise = tuple(state[f"noise_{index}"] for index in range(len(state) - 1) if f"noise_{index}" in state)
-        wanted = [1, self.network.n_latent, self.style_dim]
+        wanted = [1, self.n_latent, self.style_dim]
         if "w" not in state or len(noise) != len(state) - 1:
             raise WeightsError(f"{path} holds no code: give a file that `styleganv2 project` wrote.")
         sides = [list(values.shape) for values in self.network.stored_noise()]
@@ -247,21 +250,51 @@ class StyleGAN2Predictor(Predictor):
         return self._one_by_one(self.network.mapping, z.astype(np.float32))
 
     def _w(self, z: np.ndarray, truncation: float, cutoff: int | None) -> np.ndarray:
-        w = latents.per_layer(self._map(z), self.network.n_latent)
+        w = latents.per_layer(self._map(z), self.n_latent)
         return latents.truncate(w, self.mean_w, truncation, cutoff)
 
     def _latents(self, random: np.random.RandomState, count: int, truncation: float = TRUNCATION) -> np.ndarray:
-        """`count` truncated w, [count, style_dim]. numpy draws z, so that they are the same on every device."""
-        return latents.truncate(self._map(random.randn(count, self.style_dim)), self.mean_w, truncation)
+        """`count` truncated w, [count, style_dim]; z for an exported network, which makes w itself. numpy draws z, so
+        that they are the same on every device."""
+        z = random.randn(count, self.style_dim).astype(np.float32)
+        return z if self.is_exported else latents.truncate(self._map(z), self.mean_w, truncation)
+
+    def _draw_exported(self, z: np.ndarray, truncation: float) -> list[np.ndarray]:
+        z = z if z.ndim == 3 else z[:, None]                   # [N, 1 or n_latent, style_dim]
+        shares = [np.array([truncation], np.float32)] if "truncation" in self.network.inputs else []
+        if not shares and truncation != self.truncation:
+            raise ConfigError(f"{self.weights.name} was exported for a truncation of {self.truncation}: export it "
+                              "without one to choose it here.")
+        return [picture for row in z for picture in images.to_images(self.network(row[None], *shares)[0])]
 
     def _mean_w(self) -> np.ndarray:
         stored = self.weights.metadata.get("w_mean")
         if stored is not None:
             return np.asarray(stored, np.float32).reshape(1, self.style_dim)
+        if self.is_exported:                                   # made elsewhere, it does not say; nothing here needs it
+            return np.zeros((1, self.style_dim), np.float32)
         return self.network.mean_latent().numpy()
 
-    def _draw(self, w: np.ndarray, noise: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
-        """w [N, style_dim] or [N, n_latent, style_dim] -> pictures, with the noise that is stored with the weights."""
+    @property
+    def n_latent(self) -> int:
+        """How many layers take a w. Raises ConfigError for an exported network, whose layers cannot be reached."""
+        if self.is_exported:
+            raise ConfigError(f"{self.weights.name} is an exported network, which draws seeds and sheets only: "
+                              "give the weights that it was exported from.")
+        return self.network.n_latent
+
+    def _check_exported(self) -> None:
+        super()._check_exported()
+        if "z" not in self.network.inputs:
+            raise WeightsError(f"{self.weights.name} takes no z, from which a seed's pictures are drawn: export it "
+                               "with --latent z.")
+
+    def _draw(self, w: np.ndarray, noise: Sequence[np.ndarray] | None = None, truncation: float | None = None
+              ) -> list[np.ndarray]:
+        """w [N, style_dim] or [N, n_latent, style_dim] -> pictures, with the noise that is stored with the weights.
+        For an exported network the latents are z, and truncated by it."""
+        if self.is_exported:
+            return self._draw_exported(w, self.truncation if truncation is None else truncation)
         import paddle
         maps = "stored" if noise is None else [paddle.to_tensor(values) for values in noise]
         return images.to_images(self._one_by_one(lambda rows: self.network.synthesis(rows, noise=maps), w))

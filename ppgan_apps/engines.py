@@ -1,0 +1,201 @@
+"""Networks in other formats and their runtimes: ONNX files by ONNX Runtime, Paddle programs by paddle.inference.
+
+Both are called with arrays and give arrays, and say of themselves in `about` what the suite wrote into them.
+"""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import MissingExtra, WeightsError
+
+# Paddle 3 writes a program as .json, Paddle 2 as .pdmodel; the weights lie beside it.
+PROGRAM_SUFFIXES, WEIGHTS_SUFFIX = (".json", ".pdmodel"), ".pdiparams"
+ABOUT_FILE = "about.json"                    # in the folder of an exported Paddle program
+
+
+def is_exported(path: str | Path) -> bool:
+    """Whether `path` is an ONNX file or a Paddle program: its folder, its .json or .pdmodel, or its .pdiparams."""
+    path = Path(path).expanduser()
+    if path.suffix == ".onnx":
+        return True
+    return (path.suffix in (*PROGRAM_SUFFIXES, WEIGHTS_SUFFIX) and path.is_file()) or (
+        path.is_dir() and any(path.glob(f"*{WEIGHTS_SUFFIX}")))
+
+
+def open_network(path: str | Path, device: str = "cpu") -> ExportedNetwork:
+    """The network in an ONNX file or a Paddle program. Raises WeightsError, MissingExtra."""
+    path = Path(path).expanduser()
+    return OnnxNetwork(path) if path.suffix == ".onnx" else PaddleProgram(path, device)
+
+
+class ExportedNetwork:
+    """What both kinds have: `inputs` and `outputs` by name, and `about`, the metadata."""
+
+    path: Path
+    inputs: dict[str, list]
+    about: dict[str, Any]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The network's constructor arguments, as a Layer of the suite states them; {} where the file does not."""
+        return dict(self.about.get("network") or {})
+
+    def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        raise TypeError(f"{type(self).__name__} does not say how it runs.")
+
+
+class OnnxNetwork(ExportedNetwork):
+    """An ONNX file run by ONNX Runtime on the processor.
+
+    `inputs` and `outputs` give names and shapes (a text or None is a size that varies), `about` the metadata.
+    Raises WeightsError when there is no such file or ONNX Runtime cannot run it, MissingExtra without onnxruntime.
+    """
+
+    def __init__(self, path: str | Path):
+        onnxruntime = _onnxruntime()
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise WeightsError(f"There is no ONNX file {self.path}: check the path.")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:                             # onnxruntime's errors have no common base but this
+            raise WeightsError(f"ONNX Runtime cannot run {self.path} ({_one_line(error)}): export it again, or update "
+                               "onnxruntime.") from error
+        self.inputs = {given.name: list(given.shape) for given in self._session.get_inputs()}
+        self.outputs = {given.name: list(given.shape) for given in self._session.get_outputs()}
+        self.about = parsed(self._session.get_modelmeta().custom_metadata_map)
+
+    def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """Every output for float32 NCHW arrays (or whatever the file takes), one array per input.
+
+        Raises WeightsError for sizes that the network does not take.
+        """
+        try:
+            return self._session.run(None, dict(zip(self.inputs, arrays, strict=True)))
+        except Exception as error:
+            raise _unsuited(self.path, arrays, error) from error
+
+
+class PaddleProgram(ExportedNetwork):
+    """A Paddle inference program (paddle.jit.save) run by paddle.inference; used as an OnnxNetwork.
+
+    Args:
+        path: the folder that holds it, or the program's or the weights' file.
+        device: "cpu", or "gpu:N".
+    oneDNN is off, since Paddle 3.3's fails on enlarging and on transposed convolutions. Raises WeightsError.
+    """
+
+    def __init__(self, path: str | Path, device: str = "cpu"):
+        from .runtime import import_paddle
+        import_paddle()
+        from paddle import inference
+        self.path = Path(path)
+        program, weights = _program_files(self.path)
+        config = inference.Config(str(program), str(weights))
+        config.disable_glog_info()
+        if device.startswith("gpu"):
+            config.enable_use_gpu(256, int(device.partition(":")[2] or 0))
+        else:
+            config.disable_gpu()
+            config.set_cpu_math_library_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+        for switch in ("disable_onednn", "disable_mkldnn"):    # its name in Paddle 3 and before
+            if hasattr(config, switch):
+                getattr(config, switch)()
+        try:
+            with _without_onednn():
+                self._predictor = inference.create_predictor(config)
+        except Exception as error:                             # whatever Paddle's C++ makes of a damaged file
+            raise WeightsError(f"Paddle cannot run the program {program} ({_one_line(error)}): export it again with "
+                               "this Paddle.") from error
+        self.inputs = {name: list(self._predictor.get_input_handle(name).shape())
+                       for name in self._predictor.get_input_names()}
+        self.outputs = dict.fromkeys(self._predictor.get_output_names())
+        about = program.parent / ABOUT_FILE
+        self.about = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {}
+
+    def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """As OnnxNetwork's."""
+        try:
+            for name, array in zip(self.inputs, arrays, strict=True):
+                handle = self._predictor.get_input_handle(name)
+                handle.reshape(array.shape)
+                handle.copy_from_cpu(np.ascontiguousarray(array))
+            with _without_onednn():
+                self._predictor.run()
+            return [self._predictor.get_output_handle(name).copy_to_cpu() for name in self.outputs]
+        except Exception as error:
+            raise _unsuited(self.path, arrays, error) from error
+
+
+@contextmanager
+def _without_onednn():
+    """Within the block Paddle's programs do without oneDNN, whatever the process runs its other networks with."""
+    import paddle
+    # The switch's name in Paddle 3 and before; a build may know either.
+    flags = {name: value for flag in ("FLAGS_use_onednn", "FLAGS_use_mkldnn")
+             for name, value in _flag(paddle, flag).items()}
+    paddle.set_flags(dict.fromkeys(flags, False))
+    try:
+        yield
+    finally:
+        paddle.set_flags(flags)
+
+
+def _flag(paddle, name: str) -> dict:
+    try:
+        return paddle.get_flags(name)
+    except ValueError:
+        return {}
+
+
+def _onnxruntime():
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtra("onnxruntime", "onnx", "Running an ONNX file") from error
+    return onnxruntime
+
+
+def _program_files(path: Path) -> tuple[Path, Path]:
+    """The program and the weights that belong together."""
+    if path.is_dir():
+        found = sorted(path.glob(f"*{WEIGHTS_SUFFIX}"))
+        if len(found) != 1:
+            raise WeightsError(f"The folder {path} holds {len(found)} Paddle programs: name the one by its file.")
+        path = found[0]
+    weights = path.with_suffix(WEIGHTS_SUFFIX)
+    programs = [path.with_suffix(suffix) for suffix in PROGRAM_SUFFIXES if path.with_suffix(suffix).is_file()]
+    if not programs or not weights.is_file():
+        raise WeightsError(f"{path} is half a Paddle program: {path.stem}.json (or .pdmodel) and {path.stem}.pdiparams "
+                           "belong beside each other.")
+    return programs[0], weights
+
+
+def parsed(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Metadata of texts: what is JSON as its value, the rest as it is."""
+    about = {}
+    for name, text in texts.items():
+        try:
+            about[name] = json.loads(text)
+        except ValueError:
+            about[name] = text
+    return about
+
+
+def _unsuited(path: Path, arrays: tuple[np.ndarray, ...], error: BaseException) -> WeightsError:
+    sizes = " and ".join("x".join(map(str, np.shape(array))) for array in arrays)
+    return WeightsError(f"{path} cannot be run on {sizes} ({_one_line(error)}): give it sizes that it was made for.")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
