@@ -165,8 +165,9 @@ class ImagePredictor(Predictor):
         from .onnx_network import OnnxNetwork
         network = OnnxNetwork(self.weights.path, self.device)
         self._check_class(network.about)
-        self.weights = replace(self.weights, licence=network.licence or self.weights.licence,
-                               size=network.size[0] if network.size else None)
+        about = network.about
+        self.weights = replace(self.weights, licence=network.licence or self.weights.licence, metadata=about,
+                               size=network.size[0] if network.size else _size_of(about), crop=_crop_of(about))
         return network
 
     def predict(self, image: np.ndarray) -> np.ndarray:

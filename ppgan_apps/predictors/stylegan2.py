@@ -247,7 +247,7 @@ class StyleGAN2Predictor(Predictor):
         return self._samples
 
     def _map(self, z: np.ndarray) -> np.ndarray:
-        return self._one_by_one(self.network.mapping, z.astype(np.float32))
+        return self._one_by_one(self._layered().mapping, z.astype(np.float32))
 
     def _w(self, z: np.ndarray, truncation: float, cutoff: int | None) -> np.ndarray:
         w = latents.per_layer(self._map(z), self.n_latent)
@@ -277,11 +277,15 @@ class StyleGAN2Predictor(Predictor):
 
     @property
     def n_latent(self) -> int:
-        """How many layers take a w. Raises ConfigError for an exported network, whose layers cannot be reached."""
+        """How many layers take a w. Raises ConfigError for an exported network."""
+        return self._layered().n_latent
+
+    def _layered(self):
+        """The network, when its layers can be reached. Raises ConfigError for an exported one."""
         if self.is_exported:
             raise ConfigError(f"{self.weights.name} is an exported network, which draws seeds and sheets only: "
                               "give the weights that it was exported from.")
-        return self.network.n_latent
+        return self.network
 
     def _check_exported(self) -> None:
         super()._check_exported()
