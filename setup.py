@@ -15,7 +15,7 @@ EXTRAS = {
     # What PaddleSeg's models need besides the base; paddleseg itself goes in with --no-deps (see requirements.txt).
     "paddleseg": ["six", "scikit-learn"],
     "onnx": ["onnx>=1.15", "onnxruntime>=1.17"],              # ppgan-apps export to ONNX, and running such files
-    "ray": ["ray[data]>=2.51"],                               # ppgan-apps batch
+    "ray": ["ray[data]>=2.51", "pyarrow>=9.0"],               # ppgan-apps batch
     "bench": ["onnx>=1.15", "onnxruntime>=1.17"],             # benchmarks/animegan_table.py --onnx
     "test": ["pytest>=7.4", "av>=15.0", "matplotlib>=3.8", "onnx>=1.15", "onnxruntime>=1.17"],
 }

@@ -1,5 +1,6 @@
 """The installed package: what it needs, ships and imports, how fast it starts, and what the READMEs say of it."""
 import ast
+import itertools
 import re
 import shlex
 import subprocess
@@ -150,7 +151,8 @@ def told_by(command):
     for position, word in enumerate(words):
         if word.endswith("ppgan-apps"):
             rest = words[position + 1:]
-            asked = ("-m", "ppgan_apps", *[w for w in rest[:1] if not w.startswith("-")])
+            depth = 2 if rest[:1] in (["styleganv2"], ["zoo"]) else 1      # these have commands of their own
+            asked = ("-m", "ppgan_apps", *itertools.takewhile(lambda w: not w.startswith("-"), rest[:depth]))
         elif re.fullmatch(r"(applications|tools|benchmarks)/\w+\.py", word):
             rest, asked = words[position + 1:], (word,)
         else:
