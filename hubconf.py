@@ -136,6 +136,26 @@ def stylegan2_generator(weights=None, **arguments):
     return _generator("stylegan2", "StyleGAN2Generator", weights, **arguments)
 
 
+def pggan_generator(weights=None, **arguments):
+    """Progressive GAN's generator: z [N, latent_dim], normally distributed, to pictures of the resolution it grew to.
+
+    Args:
+        weights: as of animeganv2_generator.
+        arguments: size (1024), latent_dim (512), channel_multiplier (1), channel_max (512).
+    """
+    return _generator("pggan", "PGGANGenerator", weights, **arguments)
+
+
+def stylegan_generator(weights=None, **arguments):
+    """StyleGAN's generator: z [N, style_dim], normally distributed, to pictures of the resolution it grew to.
+
+    Args:
+        weights: as of animeganv2_generator.
+        arguments: size (1024), style_dim (512), n_mlp (8), channel_multiplier (1), channel_max (512), noise (True).
+    """
+    return _generator("stylegan", "StyleGANGenerator", weights, **arguments)
+
+
 def dcgan_generator(weights=None, **arguments):
     """DCGAN's generator: z [N, latent_dim], and labels [N] if there are classes, to pictures [N, channels, size, size].
 
