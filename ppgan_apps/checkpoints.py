@@ -176,7 +176,9 @@ def load_checkpoint(recipe, folder: Path) -> int:
         _load_optimizer(optimizer, read_weights(folder / f"{name}.optimizer.safetensors"), parts,
                         str(folder / f"{name}.optimizer.safetensors"))
     _load_tensors(parts.tensors, folder / "state.safetensors")
-    return int(meta["step"])
+    step = int(meta["step"])
+    recipe.at_step(step)
+    return step
 
 
 def load_start(recipe, run: RunConfig) -> None:

@@ -25,6 +25,10 @@ class Recipe:
         """Updates the networks once; returns the scalars to log. `batch` holds Paddle tensors, `step` counts from 0."""
         raise TypeError(f"{type(self).__name__} does not say how it trains.")
 
+    def at_step(self, step: int) -> None:
+        """Called when a checkpoint of `step` updates is loaded: sets what follows from the step alone, where a family
+        has such, as the stage of networks that grow."""
+
     def preview(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Pictures to look at, tensors [N, 3, H, W] in [-1, 1], in the order in which they stand side by side."""
         raise TypeError(f"{type(self).__name__} does not say what it shows.")

@@ -72,6 +72,9 @@ class PGGAN(Recipe):
             optimizer.set_lr(at(self.cfg.lr, doublings))
         return stage
 
+    def at_step(self, step):
+        self.grow(max(0, step - 1))                            # the stage of the last update
+
     def train_step(self, batch, step):
         stage = self.grow(step)
         batch = {"real": resize_real(batch["real"], *stage)}
