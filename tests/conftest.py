@@ -1,5 +1,11 @@
 """What every test shares: the folder of reference pictures when this checkout has one beside it."""
 import os
+
+# Runs in this process are compared bit for bit with runs of commands: all must add up in the same order, so with the
+# same number of threads, whatever a library sets in this process meanwhile.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# isort: split
 from pathlib import Path
 
 import pytest
