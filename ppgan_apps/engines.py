@@ -59,18 +59,10 @@ class OnnxNetwork(ExportedNetwork):
     """
 
     def __init__(self, path: str | Path):
-        onnxruntime = _onnxruntime()
         self.path = Path(path)
         if not self.path.is_file():
             raise WeightsError(f"There is no ONNX file {self.path}: check the path.")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:                             # onnxruntime's errors have no common base but this
-            raise WeightsError(f"ONNX Runtime cannot run {self.path} ({_one_line(error)}): export it again, or update "
-                               "onnxruntime.") from error
+        self._session = onnx_session(self.path)
         self.inputs = {given.name: list(given.shape) for given in self._session.get_inputs()}
         self.outputs = {given.name: list(given.shape) for given in self._session.get_outputs()}
         self.about = parsed(self._session.get_modelmeta().custom_metadata_map)
@@ -115,7 +107,7 @@ class PaddleProgram(ExportedNetwork):
             with _without_onednn():
                 self._predictor = inference.create_predictor(config)
         except Exception as error:                             # whatever Paddle's C++ makes of a damaged file
-            raise WeightsError(f"Paddle cannot run the program {program} ({_one_line(error)}): export it again with "
+            raise WeightsError(f"Paddle cannot run the program {program} ({one_line(error)}): export it again with "
                                "this Paddle.") from error
         self.inputs = {name: list(self._predictor.get_input_handle(name).shape())
                        for name in self._predictor.get_input_names()}
@@ -158,12 +150,28 @@ def _flag(paddle, name: str) -> dict:
         return {}
 
 
-def _onnxruntime():
+def onnx_session(path: Path, device: str = "cpu"):
+    """ONNX Runtime's session of a file, on a GPU where asked for and built in. Raises WeightsError, MissingExtra."""
     try:
         import onnxruntime
-    except ImportError as error:
-        raise MissingExtra("onnxruntime", "onnx", "Running an ONNX file") from error
-    return onnxruntime
+    except ImportError:
+        raise MissingExtra("onnxruntime", "onnx", "Running an ONNX file") from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4                             # what is wrong is in the exception
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
+    wanted = ["CUDAExecutionProvider"] if device.startswith("gpu") else []
+    providers = [name for name in (*wanted, "CPUExecutionProvider") if name in onnxruntime.get_available_providers()]
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:                                 # onnxruntime's errors have no common base but this
+        reason = one_line(error)
+        if "xternal data" in reason:
+            raise WeightsError(f"{path} keeps its weights in a file beside it, which is missing or damaged ({reason}): "
+                               "put it there.") from error
+        if type(error).__name__ == "InvalidProtobuf" or "No graph" in reason:
+            raise WeightsError(f"{path} is no ONNX file, or a damaged one: unpack it, or download it again.") from error
+        raise WeightsError(f"ONNX Runtime cannot run {path} ({reason}): export it again, or update onnxruntime."
+                           ) from error
 
 
 def _program_files(path: Path) -> tuple[Path, Path]:
@@ -194,8 +202,8 @@ def parsed(texts: Mapping[str, str]) -> dict[str, Any]:
 
 def _unsuited(path: Path, arrays: tuple[np.ndarray, ...], error: BaseException) -> WeightsError:
     sizes = " and ".join("x".join(map(str, np.shape(array))) for array in arrays)
-    return WeightsError(f"{path} cannot be run on {sizes} ({_one_line(error)}): give it sizes that it was made for.")
+    return WeightsError(f"{path} cannot be run on {sizes} ({one_line(error)}): give it sizes that it was made for.")
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]

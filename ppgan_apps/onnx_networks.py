@@ -227,11 +227,13 @@ def _style(graph, network, x):
 
 
 @express.register(ugatit.AdaLINBlock)
-def _adalin_block(layer, graph, x, gamma, beta):
+@express.register(photo2cartoon.SoftAdaLINBlock)
+def _adaptive_block(layer, graph, x, *styles):
+    """`styles` is what the block's norms are told: gamma and beta, or content and style."""
     out = express(layer.conv1, graph, express(layer.pad1, graph, x))
-    out = graph.add("Relu", express(layer.norm1, graph, out, gamma, beta))
+    out = graph.add("Relu", express(layer.norm1, graph, out, *styles))
     out = express(layer.conv2, graph, express(layer.pad2, graph, out))
-    return graph.add("Add", x, express(layer.norm2, graph, out, gamma, beta))
+    return graph.add("Add", x, express(layer.norm2, graph, out, *styles))
 
 
 @express.register(ugatit.UGATITGenerator)
@@ -286,14 +288,6 @@ def _soft_adalin(layer, graph, x, content, style):
     gamma = mixed(layer.s_gamma, layer.c_gamma, _array(layer.w_gamma))
     beta = mixed(layer.s_beta, layer.c_beta, _array(layer.w_beta))
     return express(layer.norm, graph, x, gamma, beta)
-
-
-@express.register(photo2cartoon.SoftAdaLINBlock)
-def _soft_adalin_block(layer, graph, x, content, style):
-    out = express(layer.conv1, graph, express(layer.pad1, graph, x))
-    out = graph.add("Relu", express(layer.norm1, graph, out, content, style))
-    out = express(layer.conv2, graph, express(layer.pad2, graph, out))
-    return graph.add("Add", x, express(layer.norm2, graph, out, content, style))
 
 
 @express.register(photo2cartoon.Photo2CartoonGenerator)

@@ -10,7 +10,7 @@ from .. import faces as face_tools
 from .. import images
 from ..errors import ConfigError
 from .base import ImagePredictor, checked, read, say
-from .onnx_network import OnnxNetwork
+from .onnx_network import PictureNetwork
 from .strips import convolve_in_strips
 
 # The authors feed the generator whole multiples of 32; a U-Net in its place halves `num_downs` times.
@@ -61,7 +61,7 @@ class AnimeGANv2Predictor(ImagePredictor):
         self.paste_back, self.side_by_side = paste_back, side_by_side
         if paste_back and self.faces == "none":
             raise ConfigError("paste_back puts faces back, and whole photos are drawn: set faces to largest or all.")
-        if isinstance(self.network, OnnxNetwork):
+        if isinstance(self.network, PictureNetwork):
             self.multiple_of, self.fixed_size = self.network.multiple_of, self.network.size
             self.face_size = min(self.fixed_size) if self.fixed_size else self.face_size
             return

@@ -162,8 +162,8 @@ class ImagePredictor(Predictor):
         """As every predictor's, or the network of an ONNX file, which says itself how it is built."""
         if self.weights.path.suffix.lower() != ".onnx":
             return super()._load_network(arguments)
-        from .onnx_network import OnnxNetwork
-        network = OnnxNetwork(self.weights.path, self.device)
+        from .onnx_network import PictureNetwork
+        network = PictureNetwork(self.weights.path, self.device)
         self._check_class(network.about)
         about = network.about
         self.weights = replace(self.weights, licence=network.licence or self.weights.licence, metadata=about,

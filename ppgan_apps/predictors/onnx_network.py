@@ -5,13 +5,12 @@ first or last, and which sizes it takes.
 """
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
-from ..engines import parsed
-from ..errors import MissingExtra, WeightsError
+from ..engines import one_line, onnx_session, parsed
+from ..errors import WeightsError
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 CHANNELS_FIRST, CHANNELS_LAST = (0, 1, 2, 3), (0, 2, 3, 1)     # the axes in the order that [N, C, H, W] has them
@@ -21,7 +20,7 @@ MULTIPLES = (8, 16, 32, 64)
 TRIAL_SIDE = 128                                               # about; the least size tried, so that nothing vanishes
 
 
-class OnnxNetwork:
+class PictureNetwork:
     """A callable: float32 [N, 3, H, W] in [-1, 1] in and out, arrays both, one picture after another.
 
     size: (height, width) where the file fixes them, else None; multiple_of: what the sides must be multiples of;
@@ -34,7 +33,7 @@ class OnnxNetwork:
 
     def __init__(self, path: str | Path, device: str = "cpu"):
         self.path = Path(path)
-        self._session = _session(self.path, device)
+        self._session = onnx_session(self.path, device)
         self.about = parsed(self._session.get_modelmeta().custom_metadata_map)
         self._name, self._type, shape = self._input()
         self.size, orders = self._read_shape(shape)
@@ -107,7 +106,7 @@ class OnnxNetwork:
         try:
             outputs = self._session.run(None, {self._name: np.ascontiguousarray(fed)})
         except Exception as error:                             # onnxruntime's errors have no common base but this
-            raise WeightsError(f"{self.path} cannot draw a picture of {width}x{height} pixels ({_one_line(error)}): "
+            raise WeightsError(f"{self.path} cannot draw a picture of {width}x{height} pixels ({one_line(error)}): "
                                "export it for other sizes.") from error
         for output in outputs:
             if np.shape(output) == (1, 3, height, width):
@@ -117,30 +116,3 @@ class OnnxNetwork:
         shapes = ", ".join(str(list(np.shape(output))) for output in outputs)
         raise WeightsError(f"{self.path} makes {shapes} of a picture of {width}x{height} pixels: give a network whose "
                            "result has 3 channels and the size of its input.")
-
-
-def _session(path: Path, device: str):
-    try:
-        import onnxruntime
-    except ImportError:
-        raise MissingExtra("onnxruntime", "onnx", "Running an ONNX file") from None
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4                             # what is wrong is in the exception
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
-    wanted = ["CUDAExecutionProvider"] if device.startswith("gpu") else []
-    providers = [name for name in (*wanted, "CPUExecutionProvider") if name in onnxruntime.get_available_providers()]
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:                                 # onnxruntime's errors have no common base but this
-        reason = _one_line(error)
-        if "xternal data" in reason:
-            raise WeightsError(f"{path} keeps its weights in a file beside it, which is missing or damaged ({reason}): "
-                               "put it there.") from error
-        if type(error).__name__ == "InvalidProtobuf" or "No graph" in reason:
-            raise WeightsError(f"{path} is no ONNX file, or a damaged one: unpack it, or download it again.") from error
-        raise WeightsError(f"ONNX Runtime cannot run {path} ({reason}): export it again, or update onnxruntime."
-                           ) from error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
