@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE / "extensions")]            # the package of this tree, and our two extensions
+sys.path[:0] = [str(HERE.parent), str(HERE / "extensions")]        # this tree's package, our two extensions
 
 from bs4 import BeautifulSoup  # noqa: E402 - furo needs it too
 

@@ -1,4 +1,4 @@
-"""The READMEs and the guide as their readers take them: pages, their code blocks and commands, and how those are run."""
+"""The READMEs and the guide as their readers take them: pages, their blocks and commands, and how those are run."""
 from __future__ import annotations
 
 import argparse

@@ -1,4 +1,4 @@
-"""The guide: both languages say the same, links lead somewhere, numbers are the YAMLs', and it builds without a warning."""
+"""The guide: both languages say the same, links lead somewhere, numbers are the YAMLs', and it builds in silence."""
 import ast
 import importlib.util
 import re
