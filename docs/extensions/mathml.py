@@ -5,6 +5,7 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util import logging
 
 log = logging.getLogger(__name__)
+STYLE = "margin: 0.7rem 0; overflow-x: auto; overflow-y: hidden"       # a wide equation scrolls on a narrow screen
 
 
 def inline(translator, node):
@@ -13,7 +14,7 @@ def inline(translator, node):
 
 
 def block(translator, node):
-    translator.body.append(f'<div class="math">{_converted(node, as_block=True)}</div>')
+    translator.body.append(f'<div class="math" style="{STYLE}">{_converted(node, as_block=True)}</div>')
     raise nodes.SkipNode
 
 
