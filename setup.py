@@ -17,7 +17,7 @@ EXTRAS = {
     "onnx": ["onnx>=1.15", "onnxruntime>=1.17"],              # ppgan-apps export to ONNX, and running such files
     "ray": ["ray[data]>=2.51", "pyarrow>=9.0"],               # ppgan-apps batch
     "bench": ["onnx>=1.15", "onnxruntime>=1.17"],             # benchmarks/animegan_table.py --onnx
-    "test": ["pytest>=7.4", "av>=15.0", "matplotlib>=3.8", "onnx>=1.15", "onnxruntime>=1.17"],
+    "test": ["pytest>=7.4", "pytest-xdist>=3.5", "av>=15.0", "matplotlib>=3.8", "onnx>=1.15", "onnxruntime>=1.17"],
 }
 EXTRAS["all"] = sorted({requirement for needed in EXTRAS.values() for requirement in needed})
 
