@@ -17,7 +17,11 @@ EXTRAS = {
     "onnx": ["onnx>=1.15", "onnxruntime>=1.17"],              # ppgan-apps export to ONNX, and running such files
     "ray": ["ray[data]>=2.51", "pyarrow>=9.0"],               # ppgan-apps batch
     "bench": ["onnx>=1.15", "onnxruntime>=1.17"],             # benchmarks/animegan_table.py --onnx
-    "test": ["pytest>=7.4", "pytest-xdist>=3.5", "av>=15.0", "matplotlib>=3.8", "onnx>=1.15", "onnxruntime>=1.17"],
+    # The guide; docutils 0.22 draws its equations, and the Sphinx that takes it needs Python 3.11.
+    "docs": ['sphinx>=9.0,<10; python_version >= "3.11"', 'docutils>=0.22,<0.23; python_version >= "3.11"',
+             'myst-parser>=5.0,<6; python_version >= "3.11"', 'furo>=2025.9; python_version >= "3.11"'],
+    "test": ["pytest>=7.4", "pytest-xdist>=3.5", "av>=15.0", "matplotlib>=3.8", "onnx>=1.15", "onnxruntime>=1.17",
+             "nbclient>=0.8", "ipykernel>=6.20"],              # the last two run the notebooks
 }
 EXTRAS["all"] = sorted({requirement for needed in EXTRAS.values() for requirement in needed})
 
