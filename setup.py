@@ -10,8 +10,10 @@ ROOT = Path(__file__).resolve().parent
 
 EXTRAS = {
     "video": ["av>=15.0"],
-    "web": ["gradio>=6.0,<7", "fastapi>=0.115", "uvicorn>=0.30", "pydantic>=2.0", "prometheus-client>=0.20", "av>=15.0"],
-    "browser": ["playwright>=1.45"],                          # tests of the pages, with a Chromium of the system's
+    # Below 7: Gradio moves its options about between major versions.
+    "web": ["gradio>=6.31,<7", "fastapi>=0.115", "uvicorn>=0.30", "pydantic>=2.0", "prometheus-client>=0.20",
+            "av>=15.0"],
+    "browser": ["playwright>=1.45"],                          # tests of the pages, with the system's Chromium
     "train": ["visualdl>=2.5.3", "matplotlib>=3.8"],
     # What PaddleSeg's models need besides the base; paddleseg itself goes in with --no-deps (see requirements.txt).
     "paddleseg": ["six", "scikit-learn"],

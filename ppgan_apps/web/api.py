@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from fastapi import Body, FastAPI, File, Form, Query, Request, UploadFile
+from fastapi import BackgroundTasks, Body, FastAPI, File, Form, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
@@ -220,22 +220,21 @@ async def _serve(service: Service, request: Request, kind: str, file: UploadFile
         return JSONResponse(_state(service, job, _language(request)).model_dump(), 202)
     try:
         drawn = await _waited(service, request, job)
-        return _file(job, drawn, job.folder.name)
-    finally:
-        job.is_held = False                                    # from here on the queue forgets it in time
+    except BaseException:
+        queue.drop(job)
+        raise
+    after = BackgroundTasks()
+    after.add_task(queue.forget, job)
+    return _file(job, drawn, after)
 
 
 async def _waited(service: Service, request: Request, job: Job) -> Drawn:
     """The job's result; a client that goes away cancels it."""
     ended = asyncio.wrap_future(job.future)
-    try:
-        while not (await asyncio.wait({ended}, timeout=PATIENCE))[0]:
-            if await request.is_disconnected():
-                service.queue.cancel(job)
-        return ended.result()
-    finally:
-        if not ended.done():
+    while not (await asyncio.wait({ended}, timeout=PATIENCE))[0]:
+        if await request.is_disconnected():
             service.queue.cancel(job)
+    return ended.result()
 
 
 def _save(file: UploadFile, path: Path) -> None:
@@ -243,12 +242,12 @@ def _save(file: UploadFile, path: Path) -> None:
         shutil.copyfileobj(file.file, copy)
 
 
-def _file(job: Job, drawn: Drawn, name: str) -> Response:
+def _file(job: Job, drawn: Drawn, after: BackgroundTasks | None = None) -> Response:
     headers = {"X-Job": job.id, "X-Weights": drawn.weights, "X-Licence": drawn.licence,
                "X-Seconds": f"{job.seconds:.3f}", "Cache-Control": "no-store"}
     plain = {key: value.encode("ascii", "replace").decode() for key, value in headers.items()}
     return FileResponse(drawn.after, media_type=drawn.media_type, headers=plain,
-                        filename=f"{job.kind}{drawn.after.suffix}")
+                        filename=f"{job.kind}{drawn.after.suffix}", background=after)
 
 
 # Jobs
@@ -271,14 +270,16 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
         """A job's state and its position in the line."""
         return _state(service, service.queue.get(job_id), _language(request))
 
-    @app.get("/jobs/{job_id}/result", response_class=Response, tags=["jobs"], responses=_answers(PICTURE | CLIP) | unknown | {
-        409: {"model": Refused, "description": "It is not finished, or was cancelled"}})
+    of_results = {200: {"content": PICTURE | CLIP, "description": "The result"},
+                  409: {"model": Refused, "description": "It is not finished, or was cancelled"}} | unknown
+
+    @app.get("/jobs/{job_id}/result", response_class=Response, tags=["jobs"], responses=of_results)
     async def job_result(job_id: str, lang: Language = None):
         """What a job made; kept for some minutes. Where it failed, the error that it failed with."""
         job = service.queue.get(job_id)
         if not job.future.done():
             raise Refusal("not_finished", 409)
-        return _file(job, job.future.result(), job_id)
+        return _file(job, job.future.result())
 
     @app.delete("/jobs/{job_id}", responses=unknown, tags=["jobs"])
     async def cancel_job(request: Request, job_id: str, lang: Language = None) -> State:
@@ -336,11 +337,12 @@ def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def of_values(request: Request, error: RequestValidationError):
         first = error.errors()[0]
-        place = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
-        language, name = _language(request), ".".join(place) or "The body"
+        place = [part for part in first["loc"] if part not in ("body", "query", "path")]
+        names = [str(part) for part in place if first["type"] != "json_invalid"]
+        language, name = _language(request), ".".join(names) or "The body"
         if place == ["file"]:
             return refused(fault_of(Refusal("no_file"), language))
-        detail = first["msg"][:1].lower() + first["msg"][1:]
+        detail = first["msg"].replace("Input should", "it should").replace("JSON decode error", "it is not JSON")
         return refused(fault_of(Refusal("bad_field", name=name, detail=detail), language))
 
     def of_address(code: str, status: int):

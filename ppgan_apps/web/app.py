@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 
 from . import api, pages, reference
 from .door import Door
+from .front import Front
 from .service import Service
 from .texts import LANGUAGES, choose
 
@@ -25,6 +26,7 @@ def create(service: Service) -> FastAPI:
     _add_addresses(app, service, interface)
     for language in LANGUAGES:
         pages.mount(app, service, language, f"/{language}")
+    app.add_middleware(Front)
     app.add_middleware(Door, service=service)
     return app
 

@@ -189,7 +189,8 @@ class _Watched:
 
 def _pictures(job: Job, predictor, before: np.ndarray | None, after: np.ndarray) -> Drawn:
     result = images.write_image(job.folder / "result.png", after)
-    given = None if before is None else images.write_image(job.folder / "given.png", before)
+    wanted = before is not None and job.shows_before
+    given = images.write_image(job.folder / "given.png", before) if wanted else None
     return Drawn(result, PNG, predictor.weights.name, predictor.weights.licence, given)
 
 

@@ -39,7 +39,8 @@ class Job:
         self.started: float | None = None
         self.ended: float | None = None
         self.upload: Path | None = None
-        self.is_held = False                                   # somebody waits for it and will forget it
+        self.is_held = False                                   # somebody waits for it and then forgets it
+        self.shows_before = False                              # what it was made from is wanted beside the result
         self.work: Callable[[Job], Any] | None = None
         self.seconds_allowed = 0.0
         self._unwanted = threading.Event()
@@ -157,6 +158,11 @@ class JobQueue:
             self._jobs.pop(job.id, None)
         job.close()
 
+    def drop(self, job: Job) -> None:
+        """Ends it for whoever waited: cancelled if it goes on, forgotten as soon as it does not."""
+        self.cancel(job)
+        job.future.add_done_callback(lambda ended: self.forget(job))
+
     def counts(self) -> tuple[int, int]:
         """(jobs that wait, jobs that are worked at)."""
         with self._changed:
@@ -230,12 +236,11 @@ class JobQueue:
             time.sleep(SWEEP_SECONDS)
             now = time.monotonic()
             with self._changed:
-                ended = sorted((job for job in self._jobs.values() if job.state in FINISHED and not job.is_held),
-                               key=lambda job: job.ended)
-            surplus = len(ended) - self.places
-            for number, job in enumerate(ended):
-                if number < surplus or now - job.ended > self.keep:
-                    self.forget(job)
+                ended = sorted((job for job in self._jobs.values() if job.state in FINISHED), key=lambda job: job.ended)
+            fetchable = [job for job in ended if not job.is_held]
+            surplus = fetchable[:max(0, len(fetchable) - self.places)]
+            for job in {*surplus, *(job for job in ended if now - job.ended > self.keep)}:
+                self.forget(job)
 
     def _retry_after(self) -> int:
         """Seconds until there should be a place again."""

@@ -1,4 +1,4 @@
-"""How the pages look: the theme, the style sheet and what stands in their head. No font or script from elsewhere."""
+"""How the pages look: the theme, the style sheet, and what stands in their head. No font or script from elsewhere."""
 from __future__ import annotations
 
 import gradio as gr
@@ -10,8 +10,13 @@ FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto S
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
 CSS = """
-.gradio-container {max-width: 1080px !important; margin: 0 auto !important; padding: 0 16px 32px !important}
-.masthead header {display: flex; gap: 24px; justify-content: space-between; align-items: flex-start; padding: 20px 0 4px}
+.gradio-container {width: 100%; min-width: 0; max-width: min(1080px, 100vw) !important; margin: 0 auto !important;
+  padding: 0 16px 32px !important; box-sizing: border-box}
+.gradio-container .main {width: 100%; min-width: 0; padding: 8px 0 !important; box-sizing: border-box}
+.gradio-container .main > .wrap, .gradio-container .main main {min-width: 0}
+.gradio-container .html-container {padding: 0 !important}
+.masthead header {display: flex; gap: 24px; justify-content: space-between; align-items: flex-start;
+  padding: 20px 0 4px}
 .masthead h1 {font-size: 1.75rem; line-height: 1.2; margin: 0; font-weight: 700}
 .masthead p {margin: 6px 0 0; color: var(--body-text-color-subdued); max-width: 42rem}
 .masthead nav {display: flex; gap: 8px; flex-shrink: 0}
@@ -32,7 +37,8 @@ CSS = """
 .seed {align-items: flex-end !important; flex-wrap: nowrap !important}
 .models table {width: 100%; border-collapse: collapse; font-size: .9rem}
 .models th {text-align: left; padding: 8px 12px 8px 0; white-space: nowrap}
-.models td {padding: 8px 12px 8px 0; border-top: 1px solid var(--border-color-primary); vertical-align: top}
+.models td {padding: 8px 12px 8px 0 !important; vertical-align: top}
+.models th, .models td {border: 0 !important; border-top: 1px solid var(--border-color-primary) !important}
 .models td:nth-child(3) {white-space: nowrap}
 .models .embedded, .models .cached {color: #15803d; font-weight: 600; white-space: nowrap}
 .dark .models .embedded, .dark .models .cached {color: #4ade80}
@@ -45,7 +51,8 @@ footer {display: none !important}
   .masthead h1 {font-size: 1.4rem}
   .models thead {display: none}
   .models tr {display: block; padding: 10px 0; border-top: 1px solid var(--border-color-primary)}
-  .models td {display: block; border: 0; padding: 2px 0}
+  .models td {display: block; border: 0 !important; padding: 2px 0 !important}
+  .main-tabs button[role=tab] {padding: 0 9px}
   .models td:empty {display: none}
   .models td:not(:first-child)::before {content: attr(data-label) ": "; color: var(--body-text-color-subdued)}
 }

@@ -44,9 +44,10 @@ class Models:
         """A predictor that no other job uses meanwhile, with `options` in the place of its attributes of these names.
         """
         with self._locks[family]:
-            predictor = copy.copy(self._get(family, self.checked_style(family, style)))   # the network is shared
-            for name, value in options.items():
-                setattr(predictor, name, value)
+            predictor = self._get(family, self.checked_style(family, style))
+            if options:
+                predictor = copy.copy(predictor)               # the network is shared
+                vars(predictor).update(options)
             yield predictor
 
     def _get(self, family: str, style: str):

@@ -14,13 +14,13 @@ from fastapi import FastAPI
 
 from .. import zoo
 from ..errors import SuiteError
-from .drawing import MP4, SPACES, Drawn
+from . import uploads
+from .drawing import SPACES, Drawn
 from .faults import Refusal, fault_of
-from .jobs import CANCELLED, RUNNING, Job
-from .look import CSS, head, theme
+from .jobs import RUNNING, Job
+from .look import CSS, theme
 from .service import Service
 from .texts import LANGUAGES, NAMES, text
-from .uploads import Film, Photo
 
 EXAMPLES = Path(__file__).parent / "examples"
 TICK = 0.2                                                     # seconds between looks at a job
@@ -36,7 +36,7 @@ def mount(app: FastAPI, service: Service, language: str, path: str) -> None:
     blocks.queue(default_concurrency_limit=None, max_size=None, api_open=False)
     gr.mount_gradio_app(app, blocks, path=path, footer_links=[], run_history=False, ssr_mode=False, pwa=False,
                         enable_monitoring=False, mcp_server=False, max_file_size=service.limits.upload,
-                        theme=theme(), css=CSS, head=head(language), show_error=True)
+                        theme=theme(), css=CSS, show_error=True)
 
 
 class Pages:
@@ -119,7 +119,7 @@ class Pages:
         gr.Markdown(say(f"about.{name}", side=self.service.limits.drawn_side))
         with gr.Row(equal_height=False):
             with gr.Column():
-                source = Photo(label=say(label), elem_id=f"{name}-input")
+                source = uploads.photo(label=say(label), elem_id=f"{name}-input")
                 self._examples(source, examples)
                 options = [self._style(family), *extras()]
                 start, stop = self._buttons(name)
@@ -142,7 +142,7 @@ class Pages:
         gr.Markdown(say(about, frames=limits.frames, side=limits.clip_side))
         with gr.Row(equal_height=False):
             with gr.Column():
-                source = Film(label=say("clip"), elem_id=f"{name}-input")
+                source = uploads.film(label=say("clip"), elem_id=f"{name}-input")
                 if examples:
                     self._examples(source, examples)
                 options = [self._style(family), gr.Slider(0, 0.9, 0.0, step=0.1, label=say("smooth")), *extras()]
@@ -270,7 +270,7 @@ class Pages:
         queue, job = self.service.queue, None
         try:
             job = queue.new_job(f"page_{name}", owner)
-            job.is_held = True
+            job.is_held = job.shows_before = True
             queue.submit(job, work)
             last = None
             while not job.future.done():
@@ -290,11 +290,7 @@ class Pages:
             yield _line(fault_of(error, self.language).message, "fault"), None, False
         finally:
             if job is not None:
-                if not job.future.done():
-                    queue.cancel(job)
-                job.is_held = False
-                if job.future.done():
-                    queue.forget(job)
+                queue.drop(job)
 
     def _progress(self, job: Job) -> str:
         if job.is_unwanted:

@@ -6,7 +6,8 @@ from html import escape
 from typing import Any
 
 ICON = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" '
-        'fill="#4f46e5"/><circle cx="16" cy="14" r="7" fill="#fff"/><path d="M4 32a12 9 0 0 1 24 0z" fill="#fff"/></svg>')
+        'fill="#4f46e5"/><circle cx="16" cy="14" r="7" fill="#fff"/><path d="M4 32a12 9 0 0 1 24 0z" fill="#fff"/>'
+        '</svg>')
 STYLE = """\
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem;color:#1f2937;background:#fff}
 h2{margin:2rem 0 .25rem;font-size:1.1rem}code,pre{font-family:ui-monospace,monospace;font-size:.9em}

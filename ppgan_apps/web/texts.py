@@ -99,8 +99,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "model.absent": ("not here", "未下载"),
     "credit": ('Code: Apache-2.0. Avatars follow "Adventurer" by Lisa Wischofsky (CC BY 4.0). Examples: generated '
                "portraits of faker-js and photographs of cjdowner/interfaces (CC0 1.0).",
-               "代码：Apache-2.0。头像风格源自 Lisa Wischofsky 的 “Adventurer”（CC BY 4.0）。示例：faker-js 的生成人像和 "
-               "cjdowner/interfaces 的照片（CC0 1.0）。"),
+               "代码：Apache-2.0。头像风格源自 Lisa Wischofsky 的 “Adventurer”（CC BY 4.0）。"
+               "示例：faker-js 的生成人像和 cjdowner/interfaces 的照片（CC0 1.0）。"),
     # ---- refusals; {limit} and the like are numbers
     "fault.too_many_bytes": ("The file is larger than {limit} MB: send a smaller one.",
                              "文件超过 {limit} MB，请换一个更小的文件。"),
