@@ -6,15 +6,15 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from . import api, pages, reference
+from . import api, reference
 from .door import Door
 from .front import Front
 from .service import Service
 from .texts import LANGUAGES, choose
 
 
-def create(service: Service) -> FastAPI:
-    """The application; when it ends, the service's jobs do."""
+def create(service: Service, has_pages: bool = True) -> FastAPI:
+    """The application; when it ends, the service's jobs do. Without pages it needs no Gradio."""
     @asynccontextmanager
     async def lifespan(app: FastAPI):
         yield
@@ -23,21 +23,22 @@ def create(service: Service) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     interface = api.create(service)
     app.mount(api.PREFIX, interface)
-    _add_addresses(app, service, interface)
-    for language in LANGUAGES:
-        pages.mount(app, service, language, f"/{language}")
-    app.add_middleware(Front)
+    _add_addresses(app, service, interface, has_pages)
+    if has_pages:
+        from . import pages
+        for language in LANGUAGES:
+            pages.mount(app, service, language, f"/{language}")
+        app.add_middleware(Front)
     app.add_middleware(Door, service=service)
     return app
 
 
-def _add_addresses(app: FastAPI, service: Service, interface: FastAPI) -> None:
+def _add_addresses(app: FastAPI, service: Service, interface: FastAPI, has_pages: bool) -> None:
     """The short addresses: / in the reader's language, /health and /metrics where such things are looked for."""
     @app.get("/")
     async def home(request: Request):
         language = choose(request.query_params.get("lang"), request.headers.get("accept-language"))
-        return RedirectResponse(f"{request.scope.get('root_path', '')}/{language}/", 307,
-                                {"Vary": "Accept-Language"})
+        return RedirectResponse(f"/{language}/" if has_pages else "/api/docs", 307, {"Vary": "Accept-Language"})
 
     @app.get("/api/docs")
     async def docs() -> HTMLResponse:

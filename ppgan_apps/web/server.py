@@ -36,10 +36,10 @@ def main(argv: list[str], prog: str = "ppgan-apps serve") -> int:
     # Gradio reads these when it is imported: it is to ask nobody for anything, and to keep no history in browsers.
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_RUN_HISTORY="False", HF_HUB_OFFLINE="1")
     os.environ["GRADIO_MCP_SERVER"] = "False"
-    _check_extra()
+    _check_extra(arguments.pages)
     with tempfile.TemporaryDirectory(prefix="ppgan_apps-serve-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder, "page"))
-        return _serve(settings, Path(folder), arguments.host, arguments.port)
+        return _serve(settings, Path(folder), arguments)
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
@@ -49,6 +49,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
                         f"machine's (default: {DEFAULT_HOST}, which only this machine reaches)")
     parser.add_argument("--port", type=natural, default=DEFAULT_PORT, help="0 takes a free one (default: "
                         f"{DEFAULT_PORT})")
+    parser.add_argument("--no-pages", dest="pages", action="store_false", help="the API only")
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu or gpu:N (default: auto)")
     parser.add_argument("--concurrency", type=positive, default=1, metavar="JOBS",
                         help="jobs worked at together, of different models (default: 1)")
@@ -94,26 +95,29 @@ def _settings(arguments: argparse.Namespace):
     return Settings(arguments.device, limits, arguments.queue, arguments.concurrency, arguments.keep * 60)
 
 
-def _check_extra() -> None:
+def _check_extra(has_pages: bool) -> None:
     try:
-        import gradio  # noqa: F401  (fastapi, pydantic and uvicorn come with it)
+        if has_pages:
+            import gradio  # noqa: F401
+        import fastapi  # noqa: F401
         import prometheus_client  # noqa: F401
+        import uvicorn  # noqa: F401
     except ImportError as error:
         raise MissingExtra(error.name or "gradio", "web", "ppgan-apps serve") from None
 
 
-def _serve(settings, folder: Path, host: str, port: int) -> int:
+def _serve(settings, folder: Path, arguments: argparse.Namespace) -> int:
     import uvicorn
 
     from .. import runtime
     from .app import create
     from .service import Service
     runtime.device(settings.device)                            # a device that is not there is told before anything
-    listening = _listen(host, port)
+    listening = _listen(arguments.host, arguments.port)
     service = Service(settings, folder)
-    config = uvicorn.Config(create(service), log_level="warning", access_log=False,
+    config = uvicorn.Config(create(service, arguments.pages), log_level="warning", access_log=False,
                             timeout_graceful_shutdown=FAREWELL_SECONDS)
-    _tell(host, listening.getsockname()[1])
+    _tell(arguments.host, listening.getsockname()[1])
     before = signal.signal(signal.SIGTERM, _as_ctrl_c)
     try:
         uvicorn.Server(config).run(sockets=[listening])
@@ -138,6 +142,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(128)                                  # who comes before the server is ready waits
     except OSError as error:
         raise SuiteError(f"Nothing can listen at {host}:{port} ({error.strerror or error}): use another --port or "
                          "--host.") from None
