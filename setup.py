@@ -10,7 +10,10 @@ ROOT = Path(__file__).resolve().parent
 
 EXTRAS = {
     "video": ["av>=15.0"],
-    "web": ["gradio>=5.0"],
+    # Below 7: Gradio moves its options about between major versions.
+    "web": ["gradio>=6.31,<7", "fastapi>=0.115", "uvicorn>=0.30", "pydantic>=2.0", "prometheus-client>=0.20",
+            "av>=15.0"],
+    "browser": ["playwright>=1.45"],                          # tests of the pages, with the system's Chromium
     "train": ["visualdl>=2.5.3", "matplotlib>=3.8"],
     # What PaddleSeg's models need besides the base; paddleseg itself goes in with --no-deps (see requirements.txt).
     "paddleseg": ["six", "scikit-learn"],
@@ -66,7 +69,7 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=["ppgan_apps", "ppgan_apps.*"]),
-    package_data={"ppgan_apps": ["pretrained/*"]},
+    package_data={"ppgan_apps": ["pretrained/*", "web/examples/*"]},
     install_requires=requirements(),
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["ppgan-apps = ppgan_apps.cli:main"]},

@@ -24,6 +24,7 @@ examples:
   ppgan-apps train --config-file configs/ugatit_photo2cartoon.yaml
   ppgan-apps export animeganv2/pastel -o pastel.onnx
   ppgan-apps batch animeganv2 photos/ -o anime --workers 4
+  ppgan-apps serve
   ppgan-apps zoo
 
 exit codes: 0 all worked, 1 some pictures failed (each is named), 2 a wrong command line, weights or folder"""
@@ -130,6 +131,9 @@ def _dispatch(argv: list[str]) -> int:
     if argv[:1] == ["eval"]:
         from .evaluation import main as evaluate
         return evaluate(argv[1:], prog="ppgan-apps eval")
+    if argv[:1] == ["serve"]:
+        from .web.server import main as serve
+        return serve(argv[1:], prog="ppgan-apps serve")
     if argv[:1] == ["styleganv2"] and argv[1:] and not argv[1].startswith("-"):
         from .cli_stylegan2 import main as toolbox
         return toolbox(argv[1:])
@@ -147,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_stylegan2_options(subparser(commands, "styleganv2", "pictures from a seed", STYLEGAN2_EXAMPLES, _stylegan2))
     commands.add_parser("train", help="train a family from its YAML (the options of tools/main.py)", add_help=False)
     commands.add_parser("eval", help="measure a checkpoint or a folder (the options of tools/eval.py)", add_help=False)
+    commands.add_parser("serve", help="pages in a browser and an HTTP API (ppgan-apps serve --help)", add_help=False)
     _add_batch_options(subparser(commands, "batch", "many pictures on many machines, through Ray", BATCH_EXAMPLES,
                                  _batch))
     add_export_options(subparser(commands, "export", "a network to an ONNX file or a Paddle program", EXPORT_EXAMPLES,
