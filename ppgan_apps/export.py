@@ -165,19 +165,24 @@ def _noise_subject(network, about: dict[str, Any]) -> Subject:
 
 def write_onnx(subject: Subject, path: Path, half: bool = False) -> dict[str, float]:
     """Writes an ONNX file; see `export`."""
+    model = onnx_model(subject, half)
+    images.make_folder(path.parent)
+    with images.replacing(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+        return compare(subject, engines.OnnxNetwork(temporary), path, HALF_BOUND if half else BOUND, exact=True)
+
+
+def onnx_model(subject: Subject, half: bool = False):
+    """The network as an ONNX ModelProto. Raises ExportError for a Layer without ONNX form, MissingExtra without onnx."""
     from .onnx_graphs import Graph
     from .onnx_networks import express
     graph = Graph(half)
     results = express(subject.network, graph, *(given.name for given in subject.inputs))
     results = results if isinstance(results, tuple) else (results,)
     about = {**subject.about, "precision": "float16 weights" if half else "float32"}
-    model = graph.model(str(about["class"]), {given.name: (given.dtype, given.shape) for given in subject.inputs},
-                        {name: (value, shape) for (name, shape), value in zip(subject.outputs.items(), results)},
-                        {name: json.dumps(value, ensure_ascii=False) for name, value in about.items()})
-    images.make_folder(path.parent)
-    with images.replacing(path) as temporary:
-        temporary.write_bytes(model.SerializeToString())
-        return compare(subject, engines.OnnxNetwork(temporary), path, HALF_BOUND if half else BOUND, exact=True)
+    return graph.model(str(about["class"]), {given.name: (given.dtype, given.shape) for given in subject.inputs},
+                       {name: (value, shape) for (name, shape), value in zip(subject.outputs.items(), results)},
+                       {name: json.dumps(value, ensure_ascii=False) for name, value in about.items()})
 
 
 def write_program(subject: Subject, folder: Path) -> dict[str, float]:
@@ -213,7 +218,7 @@ def _replace_folder(new: Path, folder: Path) -> None:
     new.replace(folder)
 
 
-def compare(subject: Subject, exported, path: Path, bound: float, exact: bool = False) -> dict[str, float]:
+def compare(subject: Subject, exported, path: Path | str, bound: float, exact: bool = False) -> dict[str, float]:
     """The largest difference of every sample, relative to the largest value of its output.
 
     `exact` compares with the network whose layer-instance norms sum exactly (see export_forms.exact_moments), and gives

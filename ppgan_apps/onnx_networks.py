@@ -136,11 +136,12 @@ def _batch_norm(layer, graph, x):
 
 @express.register(nn.Upsample)
 def _upsample(layer, graph, x):
-    return _resized(graph, x, float(layer.scale_factor), layer.mode, layer.align_corners)
+    asymmetric = layer.mode == "nearest" or layer.align_mode == 1
+    coordinates = "align_corners" if layer.align_corners else "asymmetric" if asymmetric else "half_pixel"
+    return _resized(graph, x, float(layer.scale_factor), layer.mode, coordinates)
 
 
-def _resized(graph, x, factor: float, mode: str, align_corners: bool = False):
-    coordinates = "align_corners" if align_corners else "asymmetric" if mode == "nearest" else "half_pixel"
+def _resized(graph, x, factor: float, mode: str, coordinates: str):
     scales = np.array([1, 1, factor, factor], np.float32)
     return graph.add("Resize", x, None, scales, mode="nearest" if mode == "nearest" else "linear",
                      coordinate_transformation_mode=coordinates, nearest_mode="floor")
@@ -265,7 +266,7 @@ def _hourglass_body(layer, graph, x):
         x = express(getattr(layer, f"ConvBlock{index}"), graph, x)
     x = express(getattr(layer, f"ConvBlock{depth + 1}"), graph, x)
     for index in range(depth + 2, 2 * depth + 2):
-        x = _resized(graph, express(getattr(layer, f"ConvBlock{index}"), graph, x), 2.0, "nearest")
+        x = _resized(graph, express(getattr(layer, f"ConvBlock{index}"), graph, x), 2.0, "nearest", "asymmetric")
         x = graph.add("Add", skips.pop(), x)
     return x
 
@@ -311,7 +312,7 @@ def _photo2cartoon(network, graph, x):
 
 @express.register(animegan.DownConv)
 def _down_conv(layer, graph, x):
-    resized = express(layer.resized, graph, _resized(graph, x, 0.5, "bilinear"))
+    resized = express(layer.resized, graph, _resized(graph, x, 0.5, "bilinear", "half_pixel"))
     return graph.add("Add", express(layer.strided, graph, x), resized)
 
 
@@ -334,12 +335,19 @@ def _chain(graph, x, *layers):
 
 @express.register(animeganv2.ConvNormLReLU)
 def _conv_norm_lrelu(layer, graph, x):
-    return _chain(graph, x, layer.conv, layer.norm, layer.lrelu)
+    return _chain(graph, x, *([] if layer.pad is None else [layer.pad]), layer.conv, layer.norm, layer.lrelu)
+
+
+@express.register(animeganv2.ReflectBelowRight)
+def _reflect_below_right(layer, graph, x):
+    return graph.add("Pad", x, [0, 0, 0, 0, 0, 0, 1, 1], mode="reflect")
 
 
 @express.register(animeganv2.InvertedBlock)
 def _inverted_block(layer, graph, x):
-    return express(layer.body, graph, x)
+    widen, *rest = layer.body
+    narrow = _chain(graph, x, widen, layer.pad, *rest)
+    return graph.add("Add", x, narrow) if layer.skip else narrow
 
 
 @express.register(animeganv2.AnimeGANv2Generator)

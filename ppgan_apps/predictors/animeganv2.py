@@ -48,12 +48,13 @@ class AnimeGANv2Predictor(ImagePredictor):
 
     def __init__(self, output_path: str | Path = "output", weight_path: str | Path | None = None,
                  use_adjust_brightness: bool = True, style: str | None = None, max_size: int = 1536,
-                 device: str = "auto", faces: str | None = None, paste_back: bool = False, side_by_side: bool = False):
+                 device: str = "auto", faces: str | None = None, paste_back: bool = False, side_by_side: bool = False,
+                 engine: str = "auto"):
         if max_size < SHORT_SIDE:
             raise ConfigError(f"max_size is {max_size}: use at least {SHORT_SIDE}.")
         if faces not in (None, *FACES):
             raise ConfigError(f"faces is '{faces}': use {', '.join(FACES)}.")
-        super().__init__(output_path, weight_path, style, device)
+        super().__init__(output_path, weight_path, style, device, engine=engine)
         self.use_adjust_brightness, self.max_size = use_adjust_brightness, max_size
         for_faces = self.weights.crop == "face"
         self.faces = faces or ("largest" if for_faces else "none")
@@ -66,7 +67,7 @@ class AnimeGANv2Predictor(ImagePredictor):
             self.face_size = min(self.fixed_size) if self.fixed_size else self.face_size
             return
         self.multiple_of, self.fixed_size = 2 ** self.network.arguments.get("num_downs", HALVINGS), None
-        if self.device == "cpu" and not self.is_exported:
+        if self.device == "cpu" and not self.is_exported and not self.accelerated:
             convolve_in_strips(self.network)
 
     def predict(self, image: np.ndarray) -> np.ndarray:
