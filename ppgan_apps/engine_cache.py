@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import downloads, engines, export, images
-from .errors import ExportError, MissingExtra, OutputError, WeightsError
+from .errors import ExportError, OutputError, WeightsError
 
 # The files that say what is written for a network: when one changes, everything is exported anew.
 WRITERS = ("export.py", "export_forms.py", "onnx_graphs.py", "onnx_networks.py")
@@ -34,8 +34,8 @@ def accelerated(network, engine: str) -> engines.ExportedNetwork:
     """A generator of the suite, run by `engine` ("onnx" or "openvino"); several processes may ask at once.
 
     A StyleGAN2 generator takes w [N, 1 or n_latent, style_dim] and draws with the noise stored with its weights.
-    Raises ExportError when the network has no such form or its result differs from Paddle's, MissingExtra when a package
-    is missing, OutputError when the cache cannot be written.
+    Raises ExportError when the network has no such form or its result differs from Paddle's, MissingExtra when a
+    package is missing, OutputError when the cache cannot be written.
     """
     from filelock import FileLock, Timeout
     images.make_folder(folder())

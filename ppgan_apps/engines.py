@@ -27,20 +27,21 @@ ENGINES = ("auto", PADDLE, ONNX, OPENVINO)
 PACKAGES = {OPENVINO: "openvino", ONNX: "onnxruntime"}
 
 
-def choose(engine: str = "auto", device: str = "cpu") -> str:
-    """The engine that runs a network of the suite: "paddle", "onnx" or "openvino".
+def choose(engine: str = "auto", device: str = "cpu") -> list[str]:
+    """The engines that are tried for a network of the suite, of "openvino", "onnx" and "paddle": the first that can
+    run it does.
 
-    "auto" is what PPGAN_APPS_ENGINE says, else Paddle on a GPU, and on a processor OpenVINO, ONNX Runtime or Paddle: the
-    first that is installed. Raises ConfigError for another name, or for one that cannot use the device.
+    "auto" is what PPGAN_APPS_ENGINE says, else Paddle on a GPU, and on a processor those that are installed. Raises
+    ConfigError for another name, or for one that cannot use the device.
     """
     engine = stated(engine)
     on_gpu = device.startswith("gpu")
     if engine == "auto":
-        return PADDLE if on_gpu else next((name for name in PACKAGES if installed(name)), PADDLE)
+        return [PADDLE] if on_gpu else [*(name for name in PACKAGES if installed(name)), PADDLE]
     if on_gpu and engine != PADDLE:
         raise ConfigError(f"The engine {engine} draws on the processor and the device is {device}: use the engine "
                           "paddle, or the device cpu.")
-    return engine
+    return [engine]
 
 
 def stated(engine: str) -> str:

@@ -173,7 +173,7 @@ def write_onnx(subject: Subject, path: Path, half: bool = False) -> dict[str, fl
 
 
 def onnx_model(subject: Subject, half: bool = False):
-    """The network as an ONNX ModelProto. Raises ExportError for a Layer without ONNX form, MissingExtra without onnx."""
+    """The network as an ONNX ModelProto. Raises ExportError for a Layer without an ONNX form, MissingExtra."""
     from .onnx_graphs import Graph
     from .onnx_networks import express
     graph = Graph(half)

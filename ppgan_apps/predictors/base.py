@@ -108,8 +108,8 @@ class Predictor:
         raise errors[0] if errors else self._misfit(f"with {', '.join(sorted(arguments))}")
 
     def _choose_engine(self, engine: str) -> str:
-        """What runs the network: "paddle", "onnx" or "openvino". One that was named and cannot is an error; in the
-        place of one that was not Paddle draws, and a line says so."""
+        """What runs the network: "paddle", "onnx" or "openvino". One that was named and cannot is an error; one that
+        was not is left out, and a line says so."""
         brought = engines.brought_by(self.network)
         if brought:                                            # the weights are an exported network
             if engine not in ("auto", brought):
@@ -117,17 +117,19 @@ class Predictor:
                                   "engine out.")
             return brought
         chosen = engines.choose(engine, self.device)
-        if chosen == engines.PADDLE:
-            return chosen
-        from ..engine_cache import accelerated
-        try:
-            self.accelerated = accelerated(self.network, chosen)
-        except (ExportError, MissingExtra, OutputError, WeightsError) as error:
-            if engines.stated(engine) != "auto":
-                raise
-            say(f"Paddle draws, since the engine {chosen} cannot: {error}")
-            return engines.PADDLE
-        return chosen
+        for name in chosen:
+            if name == engines.PADDLE:
+                break
+            from ..engine_cache import accelerated
+            try:
+                self.accelerated = accelerated(self.network, name)
+            except (ExportError, MissingExtra, OutputError, WeightsError) as error:
+                if name == chosen[-1]:                         # it was asked for
+                    raise
+                say(f"The engine {name} is left out: {error}")
+            else:
+                return name
+        return engines.PADDLE
 
     def _misfit(self, reason: str) -> WeightsError:
         family = f" of the family '{self.weights.family}'" if self.weights.family else ""
