@@ -145,7 +145,8 @@ def _layer_instance_norm(x, rho, gamma, beta):
 class _LIN(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
-        self.rho, self.gamma, self.beta = (nn.Parameter(torch.full((1, channels, 1, 1), value)) for value in (0., 1., 0.))
+        self.rho, self.gamma, self.beta = (nn.Parameter(torch.full((1, channels, 1, 1), value))
+                                           for value in (0.0, 1.0, 0.0))
 
     def forward(self, x):
         return _layer_instance_norm(x, self.rho, self.gamma, self.beta)
@@ -217,7 +218,8 @@ class Photo2Cartoon(nn.Module):
         for block in self.encode:
             x = block(x)
             contents.append(x.mean((2, 3)))
-        x = F.relu(self.mix(torch.cat([x * self.gap.weight[:, :, None, None], x * self.gmp.weight[:, :, None, None]], 1)))
+        weighted = [x * linear.weight[:, :, None, None] for linear in (self.gap, self.gmp)]
+        x = F.relu(self.mix(torch.cat(weighted, 1)))
         style = self.style(x.mean((2, 3)))
         for block, content in zip(self.decode, reversed(contents)):
             x = block(x, content, style)

@@ -1,8 +1,9 @@
 """The suite's networks in a faster engine than Paddle on a processor: exported once per weights, compared, kept.
 
-Below <cache>/engines stands for each network <digest>.onnx, by the digest of its weights, of how it is built and of the
-code that writes it, so that nothing there is ever out of date; and beside it <digest>.<engine>-<version>.json: how far
-that engine's result was from Paddle's when it was first used. What differs by more than `export.BOUND` is refused.
+Below <cache>/engines stands for each network <key>.onnx. A key is a digest of the weights, of how the network is built
+and of the code that writes it, so that nothing there is ever out of date. Beside it, <key>.<engine>-<version>.json says
+how far that engine's result was from Paddle's when it was first used; what differs by more than `export.BOUND` is
+refused. What is found there is opened without Paddle.
 """
 from __future__ import annotations
 
@@ -17,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from . import downloads, engines, export, images
-from .errors import ExportError, OutputError, WeightsError
+from .errors import ExportError, MissingExtra, OutputError, WeightsError
 
 # The files that say what is written for a network: when one changes, everything is exported anew.
 WRITERS = ("export.py", "export_forms.py", "onnx_graphs.py", "onnx_networks.py")
 # One input suffices to compare by: the files' own tests try all. The one that is most like real use comes first.
 SAMPLES = ("picture", "mixed", "single")
+DIGITS = 40                                                    # of a key
 
 
 def folder() -> Path:
@@ -30,16 +32,29 @@ def folder() -> Path:
     return downloads.home() / "engines"
 
 
-def accelerated(network, engine: str) -> engines.ExportedNetwork:
-    """A generator of the suite, run by `engine` ("onnx" or "openvino"); several processes may ask at once.
+def find(key: str, engine: str) -> engines.ExportedNetwork | None:
+    """The network, run by `engine` ("onnx" or "openvino"), when an earlier call of `accelerated` left it; or None."""
+    path = folder() / f"{key}.onnx"
+    known = _read(_record_of(path, engine))
+    if "difference" not in known or not path.is_file():
+        return None
+    try:
+        return _open(engine, path, known)
+    except (WeightsError, MissingExtra):                       # damaged since, or its engine is: `accelerated` tells
+        return None
 
-    A StyleGAN2 generator takes w [N, 1 or n_latent, style_dim] and draws with the noise stored with its weights.
+
+def accelerated(network, engine: str, key: str = "") -> engines.ExportedNetwork:
+    """A generator of the suite, run by `engine`, exported when it is not there; several processes may ask at once.
+
+    `key` is what `find` is to know it by, its own digest when empty. A StyleGAN2 generator takes w [N, 1 or n_latent,
+    style_dim] and draws with the noise stored with its weights.
     Raises ExportError when the network has no such form or its result differs from Paddle's, MissingExtra when a
     package is missing, OutputError when the cache cannot be written.
     """
     from filelock import FileLock, Timeout
     images.make_folder(folder())
-    path = folder() / f"{digest(network)}.onnx"
+    path = folder() / f"{key or digest(network)}.onnx"
     try:
         with FileLock(str(path.with_suffix(".lock")), timeout=downloads.Patience().lock):
             return _opened(network, engine, path)
@@ -50,43 +65,57 @@ def accelerated(network, engine: str) -> engines.ExportedNetwork:
                           "PPGAN_APPS_HOME.") from error
 
 
-def digest(network) -> str:
-    """What the exported file follows from, as hexadecimal digits: weights, arguments and the code that writes it."""
+def file_key(weights: Path, *said) -> str:
+    """The key of the network in a file of weights: `said` is all else, any JSON, that decides how it is built."""
+    seen = _writers()
+    seen.update(json.dumps([downloads.sha256_of(weights), *said], sort_keys=True).encode())
+    return seen.hexdigest()[:DIGITS]
+
+
+def _writers():
     seen = hashlib.sha256()
     for name in WRITERS:
         seen.update(Path(__file__).with_name(name).read_bytes())
+    return seen
+
+
+def digest(network) -> str:
+    """The key of a network by its values."""
+    seen = _writers()
     seen.update(json.dumps([type(network).__name__, dict(network.arguments)], sort_keys=True).encode())
     for name, value in sorted(network.state_dict().items()):
         array = np.ascontiguousarray(value.numpy())
         seen.update(f"{name} {array.dtype} {array.shape}".encode())
         seen.update(array)
-    return seen.hexdigest()[:40]
+    return seen.hexdigest()[:DIGITS]
 
 
 def _opened(network, engine: str, path: Path) -> engines.ExportedNetwork:
     """The network from the file, which is written first when it is missing or damaged."""
-    record = path.with_name(f"{path.stem}.{engine}-{_version(engine)}.json")
+    record = _record_of(path, engine)
     known = _read(record)
     if known.get("refused"):
         raise ExportError(known["refused"])
-    if path.is_file() and "difference" in known:
-        try:
-            return _open(engine, path)
-        except WeightsError:                                   # damaged since
-            path.unlink()
-    subject = _subject(network)
-    if not path.is_file():
+    opened = find(path.stem, engine)
+    if opened:                                                 # another process was faster
+        return opened
+    subject, built = _subject(network), {"class": type(network).__name__, "network": dict(network.arguments)}
+    if "difference" in known or not path.is_file():            # the former: it was there, and is damaged
         _write(subject, path)
-    opened = _open(engine, path)
+    opened = _open(engine, path, built)
     try:
         differences = export.compare(subject, opened, f"{type(network).__name__} in the engine {engine}", export.BOUND,
                                      exact=True)
     except ExportError as error:
         _record(record, {"refused": str(error)})
         raise
-    _record(record, {"difference": max(value for name, value in differences.items()
-                                       if not name.endswith(export.ROUNDED))})
+    _record(record, {**built, "difference": max(value for name, value in differences.items()
+                                                if not name.endswith(export.ROUNDED))})
     return opened
+
+
+def _record_of(path: Path, engine: str) -> Path:
+    return path.with_name(f"{path.stem}.{engine}-{_version(engine)}.json")
 
 
 def _version(engine: str) -> str:
@@ -112,10 +141,12 @@ def _write(subject: export.Subject, path: Path) -> None:
         temporary.write_bytes(export.onnx_model(subject).SerializeToString())
 
 
-def _open(engine: str, path: Path) -> engines.ExportedNetwork:
-    if engine == engines.OPENVINO:
-        return engines.OpenVinoNetwork(path, folder() / "openvino")
-    return engines.OnnxNetwork(path)
+def _open(engine: str, path: Path, about: Mapping[str, Any]) -> engines.ExportedNetwork:
+    """`about` is what the network says of how it is built."""
+    opened = (engines.OpenVinoNetwork(path, folder() / "openvino") if engine == engines.OPENVINO
+              else engines.OnnxNetwork(path))
+    opened.about = {name: about.get(name) for name in ("class", "network")}
+    return opened
 
 
 def _read(record: Path) -> dict[str, Any]:

@@ -137,12 +137,21 @@ def import_paddle():
     return paddle
 
 
+def has_gpu_build() -> bool:
+    """Whether Paddle may be a build for GPUs, found out without importing it, which takes a second."""
+    from importlib.metadata import distributions
+    names = {(found.metadata["Name"] or "").lower().replace("_", "-") for found in distributions()}
+    return {name for name in names if name.startswith("paddlepaddle")} != {"paddlepaddle"}
+
+
 def device(name: str = "auto") -> str:
     """Chooses Paddle's device: "auto" (a GPU when there is one), "cpu", "gpu" or "gpu:N". Returns the device's name.
 
     Raises SuiteError when a GPU is asked for and this Paddle has none.
     """
     from .errors import SuiteError
+    if name in ("auto", "cpu") and "paddle" not in sys.modules and not has_gpu_build():
+        return "cpu"
     paddle = import_paddle()
     has_gpu = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
     if name == "auto":

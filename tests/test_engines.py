@@ -11,6 +11,7 @@ import tiny_weights
 
 import ppgan_apps
 from ppgan_apps import cli, doctor, engine_cache, engines, export, runtime
+from ppgan_apps import weights as weights_module
 from ppgan_apps.errors import ConfigError, ExportError, MissingExtra
 from ppgan_apps.images import read_image, write_image
 from ppgan_apps.networks.animeganv2 import AnimeGANv2Generator
@@ -130,14 +131,33 @@ def test_a_code_with_noise_of_its_own_is_drawn_with_it(tiny, tmp_path, home):
 
 def test_a_network_is_exported_once_and_again_when_its_weights_change(tiny, home, monkeypatch):
     engine = INSTALLED[-1]
-    first = ppgan_apps.AnimeGANv2Predictor(weight_path=tiny["animeganv2"], engine=engine)
-    monkeypatch.setattr(export, "onnx_model", None)            # not called again
-    monkeypatch.setattr(export, "compare", None)
-    ppgan_apps.AnimeGANv2Predictor(weight_path=tiny["animeganv2"], engine=engine)
-    before = engine_cache.digest(first.network)
-    parameter = next(iter(first.network.parameters()))
+    def export_and_count(weights):
+        ppgan_apps.AnimeGANv2Predictor(weight_path=weights, engine=engine)
+        return len(list(home.rglob("*.onnx")))
+    assert export_and_count(tiny["animeganv2"]) == 1
+    with monkeypatch.context() as without:                     # neither is done again
+        without.setattr(export, "onnx_model", None)
+        without.setattr(weights_module, "read_weights", None)
+        assert export_and_count(tiny["animeganv2"]) == 1
+    other = tiny_weights.write(home / "other.safetensors", AnimeGANv2Generator(lite=True))
+    assert export_and_count(other) == 2
+    network = AnimeGANv2Generator(lite=True)
+    before = engine_cache.digest(network)
+    parameter = next(iter(network.parameters()))
     parameter.set_value(parameter * 2)
-    assert engine_cache.digest(first.network) != before and len(list(home.rglob("*.onnx"))) == 1
+    assert engine_cache.digest(network) != before
+
+
+def test_a_network_in_the_cache_is_drawn_with_without_paddle(home, tmp_path, portrait):
+    """Its import takes a second and 200 MB."""
+    ppgan_apps.AnimeGANv2Predictor(style="embedded", engine=INSTALLED[-1])
+    write_image(tmp_path / "photo.png", portrait[:96, :96])
+    script = ("import sys; from ppgan_apps import cli; code = cli.main(sys.argv[1:]); "
+              "sys.exit(code or 'paddle' in sys.modules and 3)")
+    done = subprocess.run([sys.executable, "-c", script, "animeganv2", str(tmp_path / "photo.png"), "-o", str(tmp_path),
+                           "--style", "embedded", "--engine", INSTALLED[-1], "--device", "cpu"])
+    assert done.returncode == (3 if runtime.has_gpu_build() else 0)
+    assert read_image(tmp_path / "photo_anime.png").shape == (96, 96, 3)
 
 
 def test_a_damaged_file_is_made_anew(home):

@@ -59,6 +59,7 @@ class Predictor:
     # "module:class" below networks/. The first is the predictor's own; the others are tried for a weight file whose
     # stated arguments fit them, since a family may be trained with another's generator.
     networks: ClassVar[tuple[str, ...]]
+    layers_needed: ClassVar[bool] = False                      # parts of the network are used, not only its result
 
     def __init__(self, output_path: str | Path = "output", weight_path: str | Path | None = None,
                  style: str | None = None, device: str = "auto", arguments: Mapping[str, Any] | None = None,
@@ -66,7 +67,7 @@ class Predictor:
         self.output_path = Path(output_path)
         engines.stated(engine)                                 # a wrong name should cost no time
         self.device = runtime.device(device)
-        # The network in another engine than Paddle, where one runs it; `network` stays what it was made from.
+        # The network in another engine than Paddle, where one runs it.
         self.accelerated: engines.ExportedNetwork | None = None
         if weight_path is not None and self._is_for_an_engine(weight_path):
             self.network = engines.open_network(weight_path, self.device)
@@ -75,8 +76,9 @@ class Predictor:
         else:
             self.weights = self._choose_weights(weight_path, style)
             # `arguments` is the caller's guess for a file that does not say how its network is built.
-            self.network = self._load_network(self.weights.network or arguments or {})
-        self.engine = self._choose_engine(engine)
+            arguments = self.weights.network or arguments or {}
+            self.network = self._find_accelerated(engine, arguments) or self._load_network(arguments)
+        self.engine = self._choose_engine(engine, arguments)
         say(f"{self.weights}, engine: {self.engine}")
 
     def _choose_weights(self, weight_path: str | Path | None, style: str | None) -> ChosenWeights:
@@ -107,7 +109,23 @@ class Predictor:
                 return network
         raise errors[0] if errors else self._misfit(f"with {', '.join(sorted(arguments))}")
 
-    def _choose_engine(self, engine: str) -> str:
+    def _find_accelerated(self, engine: str, arguments: Mapping[str, Any]) -> engines.ExportedNetwork | None:
+        """The network in the first engine, where an earlier predictor left it: then Paddle is not even imported."""
+        first = engines.choose(engine, self.device)[0]
+        if self.layers_needed or first == engines.PADDLE or self.weights.path.suffix.lower() == ".onnx":
+            return None
+        from .. import engine_cache
+        return engine_cache.find(self._key(arguments), first)
+
+    def _key(self, arguments: Mapping[str, Any]) -> str:
+        """What the exported network is known by; "" where it follows from more than the file."""
+        if self.layers_needed:
+            return ""
+        from .. import engine_cache
+        return engine_cache.file_key(self.weights.path, self.weights.part, self.weights.layout, dict(arguments),
+                                     self.networks if self.weights.network else self.networks[:1])
+
+    def _choose_engine(self, engine: str, arguments: Mapping[str, Any]) -> str:
         """What runs the network: "paddle", "onnx" or "openvino". One that was named and cannot is an error; one that
         was not is left out, and a line says so."""
         brought = engines.brought_by(self.network)
@@ -122,13 +140,15 @@ class Predictor:
                 break
             from ..engine_cache import accelerated
             try:
-                self.accelerated = accelerated(self.network, name)
+                self.accelerated = accelerated(self.network, name, self._key(arguments))
             except (ExportError, MissingExtra, OutputError, WeightsError) as error:
                 if name == chosen[-1]:                         # it was asked for
                     raise
                 say(f"The engine {name} is left out: {error}")
-            else:
-                return name
+                continue
+            if not self.layers_needed:
+                self.network = self.accelerated                # and Paddle's is given back
+            return name
         return engines.PADDLE
 
     def _misfit(self, reason: str) -> WeightsError:

@@ -48,6 +48,7 @@ class StyleGAN2Predictor(Predictor):
     zoo_folder = "stylegan2"
     public = "stylegan2/ffhq"
     networks = ("stylegan2:StyleGAN2Generator",)
+    layers_needed = True
 
     def __init__(self, output_path: str | Path = "output", weight_path: str | Path | None = None,
                  model_type: str | None = None, seed: int | None = None, size: int = 1024, style_dim: int = 512,
