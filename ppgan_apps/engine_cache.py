@@ -65,6 +65,12 @@ def accelerated(network, engine: str, key: str = "") -> engines.ExportedNetwork:
                           "PPGAN_APPS_HOME.") from error
 
 
+def part(network: engines.ExportedNetwork, name: str) -> engines.ExportedNetwork | None:
+    """A part of a network that `accelerated` or `find` opened, in the same engine; see `export.parts_for_tiles`."""
+    path = _part_of(network.path, name)
+    return _open(network.engine, path, {}) if network.path.parent == folder() and path.is_file() else None
+
+
 def file_key(weights: Path, *said) -> str:
     """The key of the network in a file of weights: `said` is all else, any JSON, that decides how it is built."""
     seen = _writers()
@@ -137,6 +143,16 @@ def _subject(network) -> export.Subject:
 
 
 def _write(subject: export.Subject, path: Path) -> None:
+    for name, part in export.parts_for_tiles(subject).items():
+        _write_one(part, _part_of(path, name))
+    _write_one(subject, path)
+
+
+def _part_of(path: Path, name: str) -> Path:
+    return path.with_name(f"{path.stem}-{name}.onnx")
+
+
+def _write_one(subject: export.Subject, path: Path) -> None:
     with images.replacing(path) as temporary:
         temporary.write_bytes(export.onnx_model(subject).SerializeToString())
 

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,19 @@ def _picture_subject(network, about: dict[str, Any]) -> Subject:
     given = {"range": [-1, 1], "layout": "NCHW", "channels": "RGB", "multiple_of": stride, **about.pop("input", {})}
     return Subject(network, (Input("photo", ("batch", channels, height, width)),), outputs, samples,
                    {**about, "input": given})
+
+
+def parts_for_tiles(subject: Subject) -> dict[str, Subject]:
+    """The two networks by which large pictures are drawn in tiles (predictors/tiles.py), by name; none where tiles
+    would differ from the whole: the network has other norms than layer norms, or enlarges by the picture's size."""
+    from .export_forms import GivenNorms, MeasuredNorms
+    network = subject.network
+    if type(network).__name__ != "AnimeGANv2Generator" or network.arguments["upsample_align"] == "align_corners":
+        return {}
+    moments = ("norms", 2)
+    return {"measured": replace(subject, network=MeasuredNorms(network),
+                                outputs={**subject.outputs, "moments": moments}),
+            "given": replace(subject, network=GivenNorms(network), inputs=(*subject.inputs, Input("moments", moments)))}
 
 
 def _stride(name: str, arguments: Mapping[str, Any]) -> int:
