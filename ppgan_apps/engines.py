@@ -1,11 +1,14 @@
-"""Networks in other formats and their runtimes: ONNX files by ONNX Runtime, Paddle programs by paddle.inference.
+"""Networks in other formats and their runtimes: ONNX files by ONNX Runtime or OpenVINO, Paddle programs by
+paddle.inference; and which of them runs the suite's own networks.
 
-Both are called with arrays and give arrays, and say of themselves in `about` what the suite wrote into them.
+All are called with arrays and give arrays, and say of themselves in `about` what the suite wrote into them.
 """
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +16,59 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MissingExtra, WeightsError
+from .errors import ConfigError, MissingExtra, WeightsError
 
 # Paddle 3 writes a program as .json, Paddle 2 as .pdmodel; the weights lie beside it.
 PROGRAM_SUFFIXES, WEIGHTS_SUFFIX = (".json", ".pdmodel"), ".pdiparams"
 ABOUT_FILE = "about.json"                    # in the folder of an exported Paddle program
+PADDLE, ONNX, OPENVINO = "paddle", "onnx", "openvino"
+ENGINES = ("auto", PADDLE, ONNX, OPENVINO)
+# Those for a processor by falling speed, and the package that each needs besides onnx, with which networks are written.
+PACKAGES = {OPENVINO: "openvino", ONNX: "onnxruntime"}
+
+
+def choose(engine: str = "auto", device: str = "cpu") -> list[str]:
+    """The engines that are tried for a network of the suite, of "openvino", "onnx" and "paddle": the first that can
+    run it does.
+
+    "auto" is what PPGAN_APPS_ENGINE says, else Paddle on a GPU, and on a processor those that are installed. Raises
+    ConfigError for another name, or for one that cannot use the device.
+    """
+    engine = stated(engine)
+    on_gpu = device.startswith("gpu")
+    if engine == "auto":
+        return [PADDLE] if on_gpu else [*(name for name in PACKAGES if installed(name)), PADDLE]
+    if on_gpu and engine != PADDLE:
+        raise ConfigError(f"The engine {engine} draws on the processor and the device is {device}: use the engine "
+                          "paddle, or the device cpu.")
+    return [engine]
+
+
+def stated(engine: str) -> str:
+    """`engine`, or for "auto" what PPGAN_APPS_ENGINE says. Raises ConfigError for a name that is none."""
+    name = engine if engine != "auto" else os.environ.get("PPGAN_APPS_ENGINE") or "auto"
+    if name not in ENGINES:
+        source = "" if name == engine else " in PPGAN_APPS_ENGINE"
+        raise ConfigError(f"There is no engine '{name}'{source}: use {', '.join(ENGINES)}.")
+    return name
+
+
+def brought_by(network) -> str | None:
+    """The engine of a network that comes with its own, an ONNX file or a Paddle program; None for a Layer."""
+    return getattr(network, "engine", None)
+
+
+def installed(engine: str) -> bool:
+    """Whether the packages are there that the engine needs; nothing is imported."""
+    return engine == PADDLE or all(importlib.util.find_spec(name) for name in ("onnx", PACKAGES[engine]))
+
+
+def threads() -> int:
+    """How many threads a network is run with: OMP_NUM_THREADS, which runtime.py sets to the cores there are."""
+    try:
+        return max(1, int(os.environ.get("OMP_NUM_THREADS", "1")))
+    except ValueError:                                         # OpenMP also takes a list, one number per level
+        return 1
 
 
 def is_exported(path: str | Path) -> bool:
@@ -38,6 +89,7 @@ def open_network(path: str | Path, device: str = "cpu") -> ExportedNetwork:
 class ExportedNetwork:
     """What both kinds have: `inputs` and `outputs` by name, and `about`, the metadata."""
 
+    engine: str                                                # which of ENGINES runs it
     path: Path
     inputs: dict[str, list]
     about: dict[str, Any]
@@ -57,6 +109,8 @@ class OnnxNetwork(ExportedNetwork):
     `inputs` and `outputs` give names and shapes (a text or None is a size that varies), `about` the metadata.
     Raises WeightsError when there is no such file or ONNX Runtime cannot run it, MissingExtra without onnxruntime.
     """
+
+    engine = ONNX
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -78,6 +132,50 @@ class OnnxNetwork(ExportedNetwork):
             raise _unsuited(self.path, arrays, error) from error
 
 
+class OpenVinoNetwork(ExportedNetwork):
+    """An ONNX file of the suite's own run by OpenVINO on the processor; used as an OnnxNetwork.
+
+    Args:
+        cache: a folder in which OpenVINO keeps what it made of the file, so that it opens faster the next time.
+    Raises WeightsError when OpenVINO cannot run the file, MissingExtra without it.
+    """
+
+    engine = OPENVINO
+
+    def __init__(self, path: str | Path, cache: Path | None = None):
+        try:
+            import openvino
+        except ImportError:
+            raise MissingExtra("openvino", "openvino", "The engine openvino") from None
+        self.path = Path(path)
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads(),
+                    "INFERENCE_PRECISION_HINT": "f32"}         # newer processors would round to bfloat16 otherwise
+        if cache is not None:
+            settings["CACHE_DIR"] = str(cache)
+        try:
+            self._compiled = openvino.Core().compile_model(str(self.path), "CPU", settings)
+        except RuntimeError as error:
+            raise WeightsError(f"OpenVINO cannot run {self.path} ({one_line(error)}): use another engine."
+                               ) from error
+        self.inputs = {port.any_name: _free_sizes(port.partial_shape) for port in self._compiled.inputs}
+        self.outputs = {port.any_name: _free_sizes(port.partial_shape) for port in self._compiled.outputs}
+        self.about: dict[str, Any] = {}
+        self._one_at_a_time = threading.Lock()                 # a compiled model holds the memory of a single run
+
+    def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """As OnnxNetwork's."""
+        try:
+            with self._one_at_a_time:
+                results = self._compiled(dict(zip(self.inputs, arrays, strict=True)), share_inputs=True)
+                return [np.array(results[port]) for port in self._compiled.outputs]
+        except (RuntimeError, ValueError) as error:
+            raise _unsuited(self.path, arrays, error) from error
+
+
+def _free_sizes(shape) -> list[int | None]:
+    return [None if size.is_dynamic else size.get_length() for size in shape]
+
+
 class PaddleProgram(ExportedNetwork):
     """A Paddle inference program (paddle.jit.save) run by paddle.inference; used as an OnnxNetwork.
 
@@ -86,6 +184,8 @@ class PaddleProgram(ExportedNetwork):
         device: "cpu", or "gpu:N".
     oneDNN is off, since Paddle 3.3's fails on enlarging and on transposed convolutions. Raises WeightsError.
     """
+
+    engine = PADDLE
 
     def __init__(self, path: str | Path, device: str = "cpu"):
         from .runtime import import_paddle
@@ -99,7 +199,7 @@ class PaddleProgram(ExportedNetwork):
             config.enable_use_gpu(256, int(device.partition(":")[2] or 0))
         else:
             config.disable_gpu()
-            config.set_cpu_math_library_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+            config.set_cpu_math_library_num_threads(threads())
         for switch in ("disable_onednn", "disable_mkldnn"):    # its name in Paddle 3 and before
             if hasattr(config, switch):
                 getattr(config, switch)()
@@ -158,7 +258,7 @@ def onnx_session(path: Path, device: str = "cpu"):
         raise MissingExtra("onnxruntime", "onnx", "Running an ONNX file") from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4                             # what is wrong is in the exception
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
+    options.intra_op_num_threads = threads()
     wanted = ["CUDAExecutionProvider"] if device.startswith("gpu") else []
     providers = [name for name in (*wanted, "CPUExecutionProvider") if name in onnxruntime.get_available_providers()]
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engines import one_line, onnx_session, parsed
+from ..engines import ONNX, one_line, onnx_session, parsed
 from ..errors import WeightsError
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -29,6 +29,7 @@ class PictureNetwork:
     it cannot take or a result that is no picture of the size it was given. MissingExtra without onnxruntime.
     """
 
+    engine = ONNX
     takes_arrays = True                                        # a Paddle network takes tensors
 
     def __init__(self, path: str | Path, device: str = "cpu"):
