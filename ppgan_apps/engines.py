@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .errors import MissingExtra, WeightsError
+from .weights import checked_about
 
 # Paddle 3 writes a program as .json, Paddle 2 as .pdmodel; the weights lie beside it.
 PROGRAM_SUFFIXES, WEIGHTS_SUFFIX = (".json", ".pdmodel"), ".pdiparams"
@@ -65,7 +66,7 @@ class OnnxNetwork(ExportedNetwork):
         self._session = onnx_session(self.path)
         self.inputs = {given.name: list(given.shape) for given in self._session.get_inputs()}
         self.outputs = {given.name: list(given.shape) for given in self._session.get_outputs()}
-        self.about = parsed(self._session.get_modelmeta().custom_metadata_map)
+        self.about = parsed(self._session.get_modelmeta().custom_metadata_map, self.path)
 
     def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
         """Every output for float32 NCHW arrays (or whatever the file takes), one array per input.
@@ -113,7 +114,7 @@ class PaddleProgram(ExportedNetwork):
                        for name in self._predictor.get_input_names()}
         self.outputs = dict.fromkeys(self._predictor.get_output_names())
         about = program.parent / ABOUT_FILE
-        self.about = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {}
+        self.about = _read_about(about) if about.is_file() else {}
 
     def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
         """As OnnxNetwork's."""
@@ -127,6 +128,16 @@ class PaddleProgram(ExportedNetwork):
             return [self._predictor.get_output_handle(name).copy_to_cpu() for name in self.outputs]
         except Exception as error:
             raise _unsuited(self.path, arrays, error) from error
+
+
+def _read_about(path: Path) -> dict[str, Any]:
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path} is damaged ({error}): export the network again.") from error
+    if not isinstance(about, dict):
+        raise WeightsError(f"{path} holds a {type(about).__name__} and no names with values: export it again.")
+    return checked_about(about, path)
 
 
 @contextmanager
@@ -189,15 +200,15 @@ def _program_files(path: Path) -> tuple[Path, Path]:
     return programs[0], weights
 
 
-def parsed(texts: Mapping[str, str]) -> dict[str, Any]:
-    """Metadata of texts: what is JSON as its value, the rest as it is."""
+def parsed(texts: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """Metadata of texts: what is JSON as its value, the rest as it is. Raises WeightsError for what makes no sense."""
     about = {}
     for name, text in texts.items():
         try:
             about[name] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):                   # no JSON, or deeper than anything that the suite writes
             about[name] = text
-    return about
+    return checked_about(about, path)
 
 
 def _unsuited(path: Path, arrays: tuple[np.ndarray, ...], error: BaseException) -> WeightsError:

@@ -298,7 +298,7 @@ def _network(state: Mapping[str, np.ndarray], arguments: Mapping[str, Any], sour
         if not needed <= set(arguments) <= set(parameters):
             continue
         try:
-            return weights.load_strict(build(**arguments), state, source)
+            return weights.load_strict(weights.build(build, arguments, state), state, source)
         except (WeightsError, TypeError, ValueError) as error:
             errors.append(error)
     if len(errors) == 1:

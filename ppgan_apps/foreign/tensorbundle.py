@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import WeightsError
 from .sstable import masked_crc32c, read_table, varint
 
-MAX_INDEX_BYTES = 256 << 20
+MAX_INDEX_BYTES = 16 << 20  # a network of a thousand tensors has one of 50 KB
 MAX_SHARDS = 1000
 STRING = 7  # DataType of text, such as TensorFlow 2's description of its objects: no weights
 BFLOAT16 = 14
@@ -74,7 +74,7 @@ def read_checkpoint(prefix: Path) -> dict[str, np.ndarray]:
         entries = {name: entry for name, entry in entries.items() if entry.dtype != STRING}
     except OSError as error:
         raise WeightsError(f"{index} cannot be read ({error.strerror or error}): check the path.") from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError) as error:  # UnicodeDecodeError of a name too
         reason = "it has no header" if isinstance(error, KeyError) else error
         raise WeightsError(f"{index} is no readable TensorFlow checkpoint ({reason}): download it again.") from error
     return _Shards(prefix, header).read(entries)
@@ -159,6 +159,9 @@ class _Shards:
             path = self._path(shard)
             inside = {name: entry for name, entry in entries.items() if entry.shard == shard}
             try:
+                if sum(entry.size for entry in inside.values()) > path.stat().st_size:
+                    raise WeightsError(f"{path} is shorter than its tensors together, or they lie over each other: the "
+                                       "checkpoint is damaged, download it again.")
                 with path.open("rb") as file:
                     arrays.update({name: self._tensor(name, entry, file) for name, entry in inside.items()})
             except OSError as error:

@@ -34,7 +34,7 @@ class PictureNetwork:
     def __init__(self, path: str | Path, device: str = "cpu"):
         self.path = Path(path)
         self._session = onnx_session(self.path, device)
-        self.about = parsed(self._session.get_modelmeta().custom_metadata_map)
+        self.about = parsed(self._session.get_modelmeta().custom_metadata_map, self.path)
         self._name, self._type, shape = self._input()
         self.size, orders = self._read_shape(shape)
         if self.size:
