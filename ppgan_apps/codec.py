@@ -85,11 +85,11 @@ def open_clip(path: str | Path, start: Fraction | None = None, end: Fraction | N
         raise VideoError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}: give the path of a video.")
     with _opened(path) as container:
         stream = _video_stream(container, path)
+        _check_frame(stream, path)
         time_base, rate = stream.time_base, stream.average_rate or stream.guessed_rate or CODEC_RATE
         aspect, has_sound = stream.sample_aspect_ratio or Fraction(1), bool(container.streams.audio)
         length = stream.duration * time_base if stream.duration else Fraction(container.duration or 0, 1_000_000)
         count = stream.frames or (round(length * rate) if length else None)
-        _check_frame(stream, path)
     first = next(_decode(path, start, end, Fraction(0), 0), None)
     if first is None:
         raise VideoError(f"{path} has no frame {_between(start, end)}: it is {float(length):.2f} seconds long.")
@@ -136,7 +136,8 @@ def reason(error: BaseException) -> str:
 def _video_stream(container, path: Path):
     from av.stream import Disposition
     for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:  # the cover of an album is no video
+        # The cover of an album is no video; a stream of an unknown codec has no size and no way to be decoded.
+        if not stream.disposition & Disposition.attached_pic and stream.codec_context and stream.time_base:
             stream.thread_type = "AUTO"
             return stream
     raise VideoError(f"{path} holds no video{', only sound' if container.streams.audio else ''}: use another file.")
@@ -181,7 +182,11 @@ def _decode(path: Path, start: Fraction | None, end: Fraction | None, origin: Fr
                 size = size or _upright_size(frame)
                 continue
             _check_frame(frame, path)                          # a stream may change its size on the way
-            picture, turned = _upright(frame)
+            try:
+                picture, turned = _upright(frame)
+            except (pyav().FFmpegError, ValueError, MemoryError) as error:
+                faults.append(reason(error))
+                continue
             size = size or picture.shape[1::-1]
             yield _Decoded(images.resize(picture, size), pts - shift, frame.duration or step, turned)
     if faults and tell:

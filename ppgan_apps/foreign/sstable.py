@@ -12,6 +12,8 @@ import functools
 
 import numpy as np
 
+from ..protobuf import varint
+
 FOOTER_BYTES = 48
 MAGIC = 0xDB4775248B80FB57
 PLAIN, SNAPPY = 0, 1
@@ -40,20 +42,6 @@ def read_table(data: bytes) -> dict[bytes, bytes]:
         left -= sum(len(key) + len(part) for key, part in inside)
         entries.update(inside)
     return entries
-
-
-def varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number that begins at byte `at`, seven bits a byte, and where the next thing begins. Raises ValueError."""
-    number = 0
-    for shift in range(0, 64, 7):
-        if at >= len(data):
-            break
-        byte = data[at]
-        at += 1
-        number |= (byte & 127) << shift
-        if byte < 128:
-            return number, at
-    raise ValueError("a number does not end")
 
 
 def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
