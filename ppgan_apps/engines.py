@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -99,6 +100,7 @@ class PaddleProgram(ExportedNetwork):
         import_paddle()
         from paddle import inference
         self.path = Path(path)
+        self._lock = threading.Lock()
         program, weights = _program_files(self.path)
         config = inference.Config(str(program), str(weights))
         config.disable_glog_info()
@@ -123,15 +125,16 @@ class PaddleProgram(ExportedNetwork):
         self.about = _read_about(about) if about.is_file() else {}
 
     def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
-        """As OnnxNetwork's."""
+        """As OnnxNetwork's; one thread at a time, since Paddle keeps inputs and outputs in the program itself."""
         try:
-            for name, array in zip(self.inputs, arrays, strict=True):
-                handle = self._predictor.get_input_handle(name)
-                handle.reshape(array.shape)
-                handle.copy_from_cpu(np.ascontiguousarray(array))
-            with _without_onednn():
-                self._predictor.run()
-            return [self._predictor.get_output_handle(name).copy_to_cpu() for name in self.outputs]
+            with self._lock:
+                for name, array in zip(self.inputs, arrays, strict=True):
+                    handle = self._predictor.get_input_handle(name)
+                    handle.reshape(array.shape)
+                    handle.copy_from_cpu(np.ascontiguousarray(array))
+                with _without_onednn():
+                    self._predictor.run()
+                return [self._predictor.get_output_handle(name).copy_to_cpu() for name in self.outputs]
         except Exception as error:
             raise _unsuited(self.path, arrays, error) from error
 
@@ -146,18 +149,22 @@ def _read_about(path: Path) -> dict[str, Any]:
     return checked_about(about, path)
 
 
+_flags = threading.Lock()                    # they are the process's, so that one thread at a time may change them
+
+
 @contextmanager
 def _without_onednn():
     """Within the block Paddle's programs do without oneDNN, whatever the process runs its other networks with."""
     import paddle
     # The switch's name in Paddle 3 and before; a build may know either.
-    flags = {name: value for flag in ("FLAGS_use_onednn", "FLAGS_use_mkldnn")
-             for name, value in _flag(paddle, flag).items()}
-    paddle.set_flags(dict.fromkeys(flags, False))
-    try:
-        yield
-    finally:
-        paddle.set_flags(flags)
+    with _flags:
+        flags = {name: value for flag in ("FLAGS_use_onednn", "FLAGS_use_mkldnn")
+                 for name, value in _flag(paddle, flag).items()}
+        paddle.set_flags(dict.fromkeys(flags, False))
+        try:
+            yield
+        finally:
+            paddle.set_flags(flags)
 
 
 def _flag(paddle, name: str) -> dict:

@@ -209,8 +209,7 @@ def _replace_folder(new: Path, folder: Path) -> None:
     if folder.is_dir():
         if not (folder / engines.ABOUT_FILE).is_file():
             raise OutputError(f"The folder {folder} holds something else than an exported program: use another name.")
-        shutil.rmtree(folder)
-    new.replace(folder)
+    images.replace_folder(new, folder)
 
 
 def compare(subject: Subject, exported, path: Path, bound: float, exact: bool = False) -> dict[str, float]:

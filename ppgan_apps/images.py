@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import glob
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -161,6 +162,16 @@ def make_folder(folder: str | Path) -> Path:
     except OSError as error:
         raise OutputError(f"The folder {folder} cannot be made ({error.strerror}): choose another.") from error
     return folder
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Moves the folder `new` to where `folder` is or will be, both on one file system. At no moment does half a folder
+    stand under the name: the old one is moved aside before it is removed. Raises OSError."""
+    aside = new.with_name(f"{new.name}.old")
+    if folder.exists():
+        os.replace(folder, aside)
+    os.replace(new, folder)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 class replacing:

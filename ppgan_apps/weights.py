@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded:"  # a url that begins so means a file in ppgan_apps/pretrained
 PRETRAINED_FOLDER = Path(__file__).resolve().parent / "pretrained"
 NAMED_IN_ERRORS = 8  # entries listed in one message
-SPARE_NUMBERS = 1 << 20  # that a network may have besides those of its file, while it is built
+SPARE_NUMBERS, SPARE_ENTRIES = 1 << 20, 100  # that a network may have besides its file's, while it is built
 MAX_SIDE = 1 << 16  # of a picture that a file may say it was made for
 STEP_FOLDER = re.compile(r"step_(\d+)")
 # paddle.save notes here how it cut arrays of more than 1 GiB. (Its other note, StructuredToParameterName@@, a table of
@@ -404,13 +404,15 @@ def build(kind: Callable[..., nn.Layer], arguments: Mapping[str, Any], state: Ma
 
     # Twice: some networks make a layer and put another into its place.
     left = 2 * sum(array.size for array in state.values()) + SPARE_NUMBERS
+    entries_left = 2 * len(state) + SPARE_ENTRIES
     owner, create = threading.get_ident(), nn.Layer.create_parameter
 
     def create_bounded(layer: nn.Layer, shape: Any, *more: Any, **options: Any) -> Any:
-        nonlocal left
+        nonlocal left, entries_left
         if threading.get_ident() == owner:
-            left -= max(1, math.prod(int(extent) for extent in shape))
-            if left < 0:
+            left -= math.prod(int(extent) for extent in shape)
+            entries_left -= 1
+            if left < 0 or entries_left < 0:
                 raise WeightsError(
                     f"A {kind.__name__} built with {str(dict(arguments))[:200]} needs more numbers than its file has: "
                     "give it weights that were made for it."

@@ -370,7 +370,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.atheris:
         import atheris
         with atheris.instrument_imports(include=["ppgan_apps", "yaml", "zipfile"]):
-            _import(options.reader)
+            _import_all()
+    _import_all()
     os.environ.setdefault("PPGAN_APPS_MAX_PIXELS", "4000000")
     watch = Watch(options.reader, options.megabytes, options.seconds_each)
     found: set[str] = set()
@@ -417,8 +418,9 @@ def _kind(error: BaseException) -> str:
         f"{type(error).__name__} at {place}"
 
 
-def _import(name: str) -> None:
-    """What a reader is made of, so that atheris can follow it."""
+def _import_all() -> None:
+    """What the readers are made of, so that atheris can follow it, and none is imported late."""
+    import safetensors.numpy  # noqa: F401
     import yaml  # noqa: F401
 
     from ppgan_apps import archives, codec, config, engines, images, protobuf, unpickling, weights  # noqa: F401
