@@ -227,8 +227,7 @@ def _replace_folder(new: Path, folder: Path) -> None:
     if folder.is_dir():
         if not (folder / engines.ABOUT_FILE).is_file():
             raise OutputError(f"The folder {folder} holds something else than an exported program: use another name.")
-        shutil.rmtree(folder)
-    new.replace(folder)
+    images.replace_folder(new, folder)
 
 
 def compare(subject: Subject, exported, path: Path | str, bound: float, exact: bool = False) -> dict[str, float]:
@@ -316,7 +315,7 @@ def _network(state: Mapping[str, np.ndarray], arguments: Mapping[str, Any], sour
         if not needed <= set(arguments) <= set(parameters):
             continue
         try:
-            return weights.load_strict(build(**arguments), state, source)
+            return weights.load_strict(weights.build(build, arguments, state), state, source)
         except (WeightsError, TypeError, ValueError) as error:
             errors.append(error)
     if len(errors) == 1:

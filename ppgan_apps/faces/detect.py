@@ -9,6 +9,7 @@ the patch by the eye line just found, so that a predictor trained on nearly upri
 from __future__ import annotations
 
 import functools
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,7 +132,7 @@ def find(searched: Pyramid, side: int, predictor, turn: float = 0.0) -> list[Fac
         to_copy = np.concatenate([scale * linear, matrix[:, 2:]], axis=1)
     if min(copy.shape[:2]) < 4:
         return []
-    rectangles, scores, templates = load_detector().run(np.ascontiguousarray(copy), 1, WEAK_SCORE)
+    rectangles, scores, templates = run_detector(np.ascontiguousarray(copy), 1, WEAK_SCORE)
     back = inverse(to_copy)
     faces = []
     for rectangle, score, template in zip(rectangles, scores, templates):
@@ -207,7 +208,7 @@ def upright_score(image: np.ndarray, landmarks: np.ndarray) -> float:
     there.
     """
     patch, _ = upright_patch(image, *box_of_landmarks(landmarks), eye_line_angle(landmarks))
-    rectangles, scores, _ = load_detector().run(patch, 0, UPRIGHT_SCORE)
+    rectangles, scores, _ = run_detector(patch, 0, UPRIGHT_SCORE)
     middle = np.array([PATCH - FACE, PATCH - FACE, PATCH + FACE, PATCH + FACE]) / 2
     seen = [
         float(score)
@@ -253,6 +254,16 @@ def merge(faces: list[Face]) -> list[Face]:
 def load_detector():
     """dlib's frontal face detector, which travels in dlib itself (Boost licence)."""
     return import_dlib().get_frontal_face_detector()
+
+
+_detecting = threading.Lock()
+
+
+def run_detector(picture: np.ndarray, doublings: int, score: float):
+    """(rectangles, scores, templates) of a picture; one thread at a time, since the detector keeps the picture's
+    gradients in itself while dlib lets other threads run."""
+    with _detecting:
+        return load_detector().run(picture, doublings, score)
 
 
 @functools.lru_cache(maxsize=2)

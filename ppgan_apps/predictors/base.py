@@ -99,7 +99,8 @@ class Predictor:
             if not set(arguments) <= set(inspect.signature(build).parameters):
                 continue
             try:
-                network = weights.load_strict(build(**arguments), state, source=self.weights.name)
+                network = weights.load_strict(weights.build(build, arguments, state), state,
+                                              source=self.weights.name)
             except WeightsError as error:
                 errors.append(error)
             except (TypeError, ValueError) as error:
