@@ -10,7 +10,10 @@ ROOT = Path(__file__).resolve().parent
 
 EXTRAS = {
     "video": ["av>=15.0"],
-    "web": ["gradio>=5.0"],
+    # Below 7: Gradio moves its options about between major versions.
+    "web": ["gradio>=6.31,<7", "fastapi>=0.115", "uvicorn>=0.30", "pydantic>=2.0", "prometheus-client>=0.20",
+            "av>=15.0"],
+    "browser": ["playwright>=1.45"],                          # tests of the pages, with the system's Chromium
     "train": ["visualdl>=2.5.3", "matplotlib>=3.8"],
     # What PaddleSeg's models need besides the base; paddleseg itself goes in with --no-deps (see requirements.txt).
     "paddleseg": ["six", "scikit-learn"],
@@ -20,8 +23,8 @@ EXTRAS = {
     # The guide; docutils 0.22 draws its equations, and the Sphinx that takes it needs Python 3.11.
     "docs": ['sphinx>=9.0,<10; python_version >= "3.11"', 'docutils>=0.22,<0.23; python_version >= "3.11"',
              'myst-parser>=5.0,<6; python_version >= "3.11"', 'furo>=2025.9; python_version >= "3.11"'],
-    "test": ["pytest>=7.4", "av>=15.0", "matplotlib>=3.8", "onnx>=1.15", "onnxruntime>=1.17", "nbclient>=0.8",
-             "ipykernel>=6.20"],                              # the last two run the notebooks
+    "test": ["pytest>=7.4", "pytest-xdist>=3.5", "av>=15.0", "matplotlib>=3.8", "onnx>=1.15", "onnxruntime>=1.17",
+             "nbclient>=0.8", "ipykernel>=6.20"],              # the last two run the notebooks
 }
 EXTRAS["all"] = sorted({requirement for needed in EXTRAS.values() for requirement in needed})
 
@@ -66,7 +69,7 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=["ppgan_apps", "ppgan_apps.*"]),
-    package_data={"ppgan_apps": ["pretrained/*"]},
+    package_data={"ppgan_apps": ["pretrained/*", "web/examples/*"]},
     install_requires=requirements(),
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["ppgan-apps = ppgan_apps.cli:main"]},

@@ -155,18 +155,18 @@ def skip_package_imports() -> None:
         sys.modules[f"ppgan.{name}"] = module
 
 
-def their_network(network: str):
+def their_network(network: str, size: int = 256):
     generators = "ppgan.models.generators."
     if network == "animeganv2":
         return importlib.import_module(generators + "generater_animegan").AnimeGenerator()
     if network == "photo2cartoon":
         return importlib.import_module(generators + "resnet_ugatit_p2c").ResnetUGATITP2CGenerator()
     if network == "stylegan2":
-        return importlib.import_module(generators + "generator_styleganv2").StyleGANv2Generator(256, 512, 8)
+        return importlib.import_module(generators + "generator_styleganv2").StyleGANv2Generator(size, 512, 8)
     return importlib.import_module(generators + "unet").UnetGenerator(3, 3, 8, 64)
 
 
-def our_network(network: str):
+def our_network(network: str, size: int = 256):
     if network == "animeganv2":
         from ppgan_apps.networks.animeganv2 import AnimeGANv2Generator
         return AnimeGANv2Generator()
@@ -175,7 +175,7 @@ def our_network(network: str):
         return Photo2CartoonGenerator()
     if network == "stylegan2":
         from ppgan_apps.networks.stylegan2 import StyleGAN2Generator
-        return StyleGAN2Generator(256, 512, 8)
+        return StyleGAN2Generator(size, 512, 8)
     from ppgan_apps.networks.unet import UnetGenerator
     return UnetGenerator()
 

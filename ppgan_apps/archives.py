@@ -4,14 +4,15 @@ from __future__ import annotations
 import io
 import threading
 import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from .errors import DataError, ImageError
+from .unpickling import ZIP_FAULTS
 
 # No picture or table of a data set is larger; what claims to be is more likely meant to fill the memory.
 MAX_MEMBER_BYTES = 512 * 2**20
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)   # LZMA may ask for gigabytes of dictionary
 
 
 class Archive:
@@ -22,9 +23,11 @@ class Archive:
         self._lock = threading.Lock()                          # ZipFile counts its open members without one
         try:
             self._file = zipfile.ZipFile(self.path)
-        except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+            self._bytes = self.path.stat().st_size
+        except ZIP_FAULTS as error:
             raise DataError(f"{self.path} is not a whole .zip ({error}): make it again.") from error
-        self._members = {entry.filename: entry for entry in self._file.infolist() if not entry.is_dir()}
+        self._members = {entry.filename: entry for entry in self._file.infolist()
+                         if entry.filename and not entry.filename.endswith("/")}
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
@@ -35,14 +38,19 @@ class Archive:
 
     def read(self, name: str) -> bytes:
         """The bytes of a file inside. Raises ImageError when they are damaged, encrypted or too many."""
-        size = self._members[name].file_size
+        member = self._members[name]
+        size, method = member.file_size, member.compress_type
+        if member.compress_size > self._bytes:                 # zipfile would ask for so much memory at once
+            raise ImageError(f"{self.path}/{name} is longer than the archive: it is damaged, pack it again.")
+        if method not in METHODS:
+            raise ImageError(f"{self.path}/{name} is packed by method {method}, which is not read: pack it again.")
         if size > MAX_MEMBER_BYTES:
             raise ImageError(f"{self.path}/{name} unpacks to {size // 2**20} MB, more than the "
                              f"{MAX_MEMBER_BYTES // 2**20} allowed: leave it out.")
         try:
             with self._lock:
                 return self._file.read(name)
-        except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        except ZIP_FAULTS as error:
             raise ImageError(f"{self.path}/{name} cannot be unpacked ({error}): pack it again.") from error
 
 

@@ -191,7 +191,8 @@ def run(arguments: argparse.Namespace, predictor: str) -> int:
     """The command `ppgan-apps batch`."""
     from tqdm import tqdm
     weight_path = arguments.weight_path and os.path.abspath(arguments.weight_path)
-    options = {"style": arguments.style, "weight_path": weight_path, "device": arguments.device}
+    options = {"style": arguments.style, "weight_path": weight_path, "device": arguments.device,
+               "engine": arguments.engine}
     results = stylise(predictor, arguments.inputs, arguments.output, arguments.workers, arguments.address,
                       arguments.cpus, arguments.gpus, options)
     drawn, failed = 0, 0

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from . import images
+from . import downloads, images
 from .config import RunConfig
 from .errors import ConfigError, OutputError, WeightsError
 from .weights import load_strict, read_weights, save_weights
 
+log = logging.getLogger("ppgan_apps")
 _LOSS_SCALE = ".loss_scale"                                    # of an optimizer in float16, among the tensors
 
 
@@ -119,7 +121,8 @@ def _make_entries(optimizer, owners: set[str]) -> dict:
 def save_checkpoint(recipe, run: RunConfig, step: int) -> Path:
     """Writes every network, optimizer and tensor of `recipe`, the resolved YAML and meta.json as one folder.
 
-    The folder is written under a temporary name and renamed, so a folder named step_* is always whole.
+    The folder is written under a temporary name, brought to the disk and renamed, so a folder named step_* is always
+    whole. meta.json holds the SHA-256 of every file, by which a later damage is noticed.
     """
     import yaml
     final = checkpoint_folder(run.output, step)
@@ -142,17 +145,29 @@ def save_checkpoint(recipe, run: RunConfig, step: int) -> Path:
         if parts.tensors:
             save_weights(temporary / "state.safetensors", _arrays(parts.tensors), about)
         (temporary / "config.yaml").write_text(yaml.safe_dump(run.to_dict(), sort_keys=False), encoding="utf-8")
-        meta = {**about, "deliver": recipe.deliver, "networks": sorted(parts.networks), "seed": run.seed}
+        meta = {**about, "deliver": recipe.deliver, "networks": sorted(parts.networks), "seed": run.seed,
+                "sha256": {path.name: downloads.sha256_of(path) for path in sorted(temporary.iterdir())}}
         (temporary / "meta.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
-        if final.exists():
-            shutil.rmtree(final)
-        os.replace(temporary, final)
+        _to_disk(temporary)
+        images.replace_folder(temporary, final)
+        _to_disk(final.parent)
     except OSError as error:
         raise OutputError(f"{final} cannot be written ({error}): free some space or choose another output.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _remove_old(run, final)
     return final
+
+
+def _to_disk(folder: Path) -> None:
+    """Waits until the folder and the files in it are on the disk: a power cut could otherwise leave empty files under
+    the final name."""
+    for path in (*(path for path in folder.iterdir() if path.is_file()), folder):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _remove_old(run: RunConfig, newest: Path) -> None:
@@ -223,10 +238,27 @@ def read_meta(folder: Path) -> dict:
         raise WeightsError(f"{path} is damaged ({error}): resume from another checkpoint.") from error
 
 
+def damage(folder: Path) -> str:
+    """What is wrong with the files of a checkpoint, by their sums or, where an older version wrote none, by reading
+    them; empty when nothing is."""
+    try:
+        sums = read_meta(folder).get("sha256")
+        if not isinstance(sums, dict):
+            for path in sorted(folder.glob("*.safetensors")):
+                read_weights(path)
+            return ""
+        return next((f"{name} is not the file that was written" for name, known in sums.items()
+                     if not (folder / name).is_file() or downloads.sha256_of(folder / name) != known), "")
+    except (OSError, WeightsError) as error:
+        return str(error).rstrip(".")
+
+
 def to_resume(run: RunConfig, resume: str | None) -> Path | None:
     """The checkpoint folder that `resume` means (see `trainer.train`), None for a new run.
 
-    Raises OutputError when a new run would mix with one already there, ConfigError when the family differs.
+    A run's newest checkpoint that is damaged is passed over for the one before it, and a warning says so. Raises
+    OutputError when a new run would mix with one already there, ConfigError when the family differs, WeightsError when
+    every checkpoint is damaged, or the one that is asked for.
     """
     existing = checkpoints(run.output)
     if resume is None and existing:
@@ -234,14 +266,24 @@ def to_resume(run: RunConfig, resume: str | None) -> Path | None:
                           f"go on with --resume auto, or choose another folder with -o output=FOLDER.")
     if resume is None or (resume == "auto" and not existing):
         return None
-    return _newest(existing[-1] if resume == "auto" else Path(resume), run.family)
+    return _newest(Path(run.output) if resume == "auto" else Path(resume), run.family)
 
 
 def _newest(folder: Path, family: str) -> Path:
-    """`folder` itself when it is a checkpoint, else the newest one of this run folder. Raises as `to_resume` does."""
-    if not (folder / "meta.json").is_file() and checkpoints(folder):
-        folder = checkpoints(folder)[-1]                       # a run folder: its newest checkpoint
-    found = read_meta(folder).get("family")
+    """`folder` itself when it is a checkpoint, else the newest whole one of this run folder. Raises as `to_resume`
+    does."""
+    of_run = [] if (folder / "meta.json").is_file() else checkpoints(folder)[::-1]
+    faults = []
+    for candidate in of_run or [folder]:
+        wrong = damage(candidate) if (candidate / "meta.json").is_file() else ""
+        if not wrong:
+            break
+        faults.append(f"the checkpoint {candidate} is damaged ({wrong})")
+    else:
+        raise WeightsError(f"{'; '.join(faults)}: use another one.")
+    found = read_meta(candidate).get("family")
     if found != family:
-        raise ConfigError(f"{folder} is a checkpoint of '{found}', not of '{family}': choose another folder.")
-    return folder
+        raise ConfigError(f"{candidate} is a checkpoint of '{found}', not of '{family}': choose another folder.")
+    for fault in faults:
+        log.warning("Passed over: %s; going on from %s.", fault, candidate)
+    return candidate

@@ -13,6 +13,7 @@ from . import __version__
 from .errors import ConfigError, ImageError, OutputError, SuiteError, VideoError
 
 INTERRUPTED, CLOSED_PIPE = 130, 141                            # 128 + the number of the signal, as shells have it
+ENGINES = ("auto", "paddle", "onnx", "openvino")               # engines.ENGINES, which --help should not wait for
 
 ABOUT = """\
 Portrait and anime GANs: a photo to a cartoon or an anime, a drawing to a photo, pictures from a seed."""
@@ -24,7 +25,9 @@ examples:
   ppgan-apps train --config-file configs/ugatit_photo2cartoon.yaml
   ppgan-apps export animeganv2/pastel -o pastel.onnx
   ppgan-apps batch animeganv2 photos/ -o anime --workers 4
+  ppgan-apps serve
   ppgan-apps zoo
+  ppgan-apps doctor
 
 exit codes: 0 all worked, 1 some pictures failed (each is named), 2 a wrong command line, weights or folder"""
 PICTURE_COMMANDS = {
@@ -130,6 +133,9 @@ def _dispatch(argv: list[str]) -> int:
     if argv[:1] == ["eval"]:
         from .evaluation import main as evaluate
         return evaluate(argv[1:], prog="ppgan-apps eval")
+    if argv[:1] == ["serve"]:
+        from .web.server import main as serve
+        return serve(argv[1:], prog="ppgan-apps serve")
     if argv[:1] == ["styleganv2"] and argv[1:] and not argv[1].startswith("-"):
         from .cli_stylegan2 import main as toolbox
         return toolbox(argv[1:])
@@ -147,10 +153,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_stylegan2_options(subparser(commands, "styleganv2", "pictures from a seed", STYLEGAN2_EXAMPLES, _stylegan2))
     commands.add_parser("train", help="train a family from its YAML (the options of tools/main.py)", add_help=False)
     commands.add_parser("eval", help="measure a checkpoint or a folder (the options of tools/eval.py)", add_help=False)
+    commands.add_parser("serve", help="pages in a browser and an HTTP API (ppgan-apps serve --help)", add_help=False)
     _add_batch_options(subparser(commands, "batch", "many pictures on many machines, through Ray", BATCH_EXAMPLES,
                                  _batch))
     add_export_options(subparser(commands, "export", "a network to an ONNX file or a Paddle program", EXPORT_EXAMPLES,
                                  _export))
+    doctor = subparser(commands, "doctor", "what the suite runs on here: versions, device, engines, settings, weights",
+                       "examples:\n  ppgan-apps doctor\n  ppgan-apps doctor --json", _doctor)
+    doctor.add_argument("--json", action="store_true", help="print it as JSON")
     zoo = subparser(commands, "zoo", "list every weight file: size, licence, source, whether it is here",
                      "examples:\n  ppgan-apps zoo\n  ppgan-apps zoo import --help", _zoo)
     actions = zoo.add_subparsers(metavar="ACTION")
@@ -173,7 +183,14 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weight-path", "--weight_path", dest="weight_path", metavar="PATH",
                         help="a weight file, a checkpoint or a run folder, instead of the suite's own weights")
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu or gpu:N (default: auto)")
+    _add_engine_option(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
+
+
+def _add_engine_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", choices=ENGINES, default="auto",
+                        help="what runs the network (default: auto: Paddle on a GPU, the fastest one installed on a "
+                             "processor; see `ppgan-apps doctor`)")
 
 
 def _add_picture_options(parser: argparse.ArgumentParser, name: str, predictor: str) -> None:
@@ -260,6 +277,7 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
                         help="weights, readable on every machine, instead of the suite's own")
     parser.add_argument("--style", help="a weight record of `ppgan-apps zoo`, for example 'embedded'")
     parser.add_argument("--device", default="auto", help="auto, cpu or gpu (default: auto)")
+    _add_engine_option(parser)
 
 
 def add_export_options(parser: argparse.ArgumentParser) -> None:
@@ -416,7 +434,8 @@ def _predictor(arguments: argparse.Namespace):
            "animeganv2": ("max_size", "use_adjust_brightness", "faces", "paste_back", "side_by_side")}[arguments.name]
     options = {name: getattr(arguments, name) for name in own}
     return getattr(ppgan_apps, arguments.predictor)(output_path=arguments.output, weight_path=arguments.weight_path,
-                                                    style=arguments.style, device=arguments.device, **options)
+                                                    style=arguments.style, device=arguments.device,
+                                                    engine=arguments.engine, **options)
 
 
 def _run_jobs(predictor, jobs: list[tuple[Path, Path]], overwrite: bool) -> list[tuple[Path, str]]:
@@ -544,7 +563,7 @@ def stylegan2_predictor(arguments: argparse.Namespace):
     seed = getattr(arguments, "seed", None)                    # some commands of the toolbox name theirs otherwise
     return StyleGAN2Predictor(arguments.output, arguments.weight_path, arguments.model_type, seed, arguments.size,
                               arguments.style_dim, arguments.n_mlp, arguments.channel_multiplier,
-                              device=arguments.device)
+                              device=arguments.device, engine=arguments.engine)
 
 
 def _batch(arguments: argparse.Namespace) -> int:
@@ -555,6 +574,11 @@ def _batch(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from .export import run
     return run(arguments)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from .doctor import run
+    return run(arguments.json)
 
 
 def _zoo(arguments: argparse.Namespace) -> int:

@@ -211,7 +211,8 @@ def _sweep(arguments: argparse.Namespace) -> None:
     if _family(arguments.weight_path) in dcgan.FAMILIES:
         if arguments.space != "z":
             raise ConfigError(f"{arguments.weight_path} has no w: sweep its z.")
-        predictor = dcgan.DCGANPredictor(arguments.weight_path, arguments.output, arguments.latent, arguments.device)
+        predictor = dcgan.DCGANPredictor(arguments.weight_path, arguments.output, arguments.latent, arguments.device,
+                                         arguments.engine)
         values = _evenly(span or dcgan.RANGES[predictor.latent], arguments.count)
         options = ()
     else:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from . import images
-from .errors import MissingExtra, OutputError, VideoError
+from .errors import ImageError, MissingExtra, OutputError, VideoError
 
 # What a clip can be written as: suffix -> FFmpeg's name of the container.
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -25,6 +25,11 @@ CRF = 16                                                       # x264's constant
 BT709, UNSTATED = 1, 2
 HD_ROWS = 720                                                  # from here on players take BT.709 when nothing is stated
 TV_RANGE = 1
+# What FFmpeg may take a file for: with any other of its kinds a text file named .mp4 could have it open other files
+# (playlists, lists to concatenate) or addresses.
+READ_CONTAINERS = ("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "mpeg", "mpegts", "mpegvideo",
+                   "asf", "flv", "ogg", "nut", "gif", "ivf", "h264", "hevc", "m4v", "obu", "yuv4mpegpipe")
+READ_OPTIONS = {"format_whitelist": ",".join(READ_CONTAINERS), "protocol_whitelist": "file"}
 CODEC_RATE = Fraction(25)                                      # told to the encoder where a clip does not state a rate
 
 
@@ -80,6 +85,7 @@ def open_clip(path: str | Path, start: Fraction | None = None, end: Fraction | N
         raise VideoError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}: give the path of a video.")
     with _opened(path) as container:
         stream = _video_stream(container, path)
+        _check_frame(stream, path)
         time_base, rate = stream.time_base, stream.average_rate or stream.guessed_rate or CODEC_RATE
         aspect, has_sound = stream.sample_aspect_ratio or Fraction(1), bool(container.streams.audio)
         length = stream.duration * time_base if stream.duration else Fraction(container.duration or 0, 1_000_000)
@@ -117,7 +123,7 @@ def _between(start: Fraction | None, end: Fraction | None) -> str:
 def _opened(path: Path):
     av = pyav()
     try:
-        return av.open(str(path))
+        return av.open(f"file:{path}", options=READ_OPTIONS)   # "file:": a name such as "concat:a|b" is a name
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path} is no video that can be read ({reason(error)}): use another file.") from None
 
@@ -130,10 +136,19 @@ def reason(error: BaseException) -> str:
 def _video_stream(container, path: Path):
     from av.stream import Disposition
     for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:  # the cover of an album is no video
+        # The cover of an album is no video; a stream of an unknown codec has no size and no way to be decoded.
+        if not stream.disposition & Disposition.attached_pic and stream.codec_context and stream.time_base:
             stream.thread_type = "AUTO"
             return stream
     raise VideoError(f"{path} holds no video{', only sound' if container.streams.audio else ''}: use another file.")
+
+
+def _check_frame(stream, path: Path) -> None:
+    """Raises VideoError for frames, decoded or as the file announces them, of too many pixels."""
+    try:
+        images.check_pixels(stream.width or 0, stream.height or 0, f"A frame of {path}")
+    except ImageError as error:
+        raise VideoError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -166,7 +181,12 @@ def _decode(path: Path, start: Fraction | None, end: Fraction | None, origin: Fr
             if number <= skip:
                 size = size or _upright_size(frame)
                 continue
-            picture, turned = _upright(frame)
+            _check_frame(frame, path)                          # a stream may change its size on the way
+            try:
+                picture, turned = _upright(frame)
+            except (pyav().FFmpegError, ValueError, MemoryError) as error:
+                faults.append(reason(error))
+                continue
             size = size or picture.shape[1::-1]
             yield _Decoded(images.resize(picture, size), pts - shift, frame.duration or step, turned)
     if faults and tell:

@@ -17,6 +17,8 @@ from .errors import ConfigError
 from .groups import Grouping
 
 RECIPES_VARIABLE = "PPGAN_APPS_RECIPES"      # folders with family files beside the suite's own
+MAX_YAML_CHARACTERS = 1_000_000
+MAX_YAML_ALIASES = 10                        # ten that repeat each other make some hundred values of one
 
 
 @dataclass
@@ -97,8 +99,8 @@ def recipe_class(family: str) -> type:
 
     Raises ConfigError when there is no such file.
     """
-    if family not in families() or find_spec(f"ppgan_apps.recipes.{family}") is None:
-        raise ConfigError(f"There is no family '{family}'{_did_you_mean(str(family), families())}: "
+    if not isinstance(family, str) or family not in families() or find_spec(f"ppgan_apps.recipes.{family}") is None:
+        raise ConfigError(f"There is no family '{str(family)[:100]}'{_did_you_mean(str(family)[:100], families())}: "
                           f"use one of {', '.join(families())}; for a file of your own set {RECIPES_VARIABLE} to its "
                           f"folder.")
     module = import_module(f"ppgan_apps.recipes.{family}")
@@ -118,13 +120,13 @@ def load_run(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     import yaml
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _read_yaml(_bounded_text(path))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist: give the path of a YAML file, such as those in configs/.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read ({error}).") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML ({' '.join(str(error).split())}).") from error
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:   # ValueError: a date that is none
+        raise ConfigError(f"{path} is not valid YAML ({' '.join(str(error).split())[:300]}).") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no settings: it should be a list of 'key: value' lines.")
     for override in overrides:
@@ -135,6 +137,24 @@ def load_run(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     return run
 
 
+def _bounded_text(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        text = file.read(MAX_YAML_CHARACTERS + 1)
+    if len(text) > MAX_YAML_CHARACTERS:
+        raise ConfigError(f"{path} is longer than {MAX_YAML_CHARACTERS} characters: settings are not.")
+    return text
+
+
+def _read_yaml(text: str) -> Any:
+    """Plain values of YAML, without what makes a small text large: aliases that repeat what repeats others."""
+    import yaml
+    aliases = sum(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader))
+    if aliases > MAX_YAML_ALIASES:
+        raise ConfigError(f"The YAML repeats itself by {aliases} aliases (*name), more than {MAX_YAML_ALIASES}: write "
+                          f"the values out.")
+    return yaml.safe_load(text)
+
+
 def _apply_override(values: dict, override: str) -> None:
     """`data.size=64` sets values["data"]["size"]; the value is read as YAML."""
     import yaml
@@ -142,8 +162,8 @@ def _apply_override(values: dict, override: str) -> None:
     if not equals or not key.strip():
         raise ConfigError(f"The override '{override}' should read key=value, for example data.size=64.")
     try:
-        value = yaml.safe_load(text) if text.strip() else ""
-    except yaml.YAMLError as error:
+        value = _read_yaml(text) if text.strip() else ""
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise ConfigError(f"The override '{override}' has a value that is not valid YAML.") from error
     *sections, leaf = key.strip().split(".")
     for section in sections:
@@ -198,17 +218,22 @@ def _parse_fields(schema: type, values: Mapping, prefix: str, faults: _Faults, s
     fields = {entry.name: entry for entry in dataclasses.fields(schema) if entry.init and entry.name not in skip}
     for key in values:
         if key not in fields:
-            faults.add(f"{prefix}{key}", f"is not a known key{_did_you_mean(str(key), fields)}")
+            faults.add(f"{prefix}{str(key)[:100]}", f"is not a known key{_did_you_mean(str(key)[:100], fields)}")
     parsed = {}
     for name, entry in fields.items():
         if name in values:
             try:
                 parsed[name] = _convert(values[name], hints[name])
-            except (TypeError, ValueError):
-                faults.add(f"{prefix}{name}", f"is {values[name]!r}, should be {_describe(hints[name])}")
+            except (TypeError, ValueError, OverflowError):     # OverflowError: an infinite whole number
+                faults.add(f"{prefix}{name}", f"is {_shown(values[name])}, should be {_describe(hints[name])}")
         elif entry.default is MISSING and entry.default_factory is MISSING:
             faults.add(f"{prefix}{name}", f"is missing, should be {_describe(hints[name])}")
     return parsed
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _did_you_mean(word: str, known) -> str:

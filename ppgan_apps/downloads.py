@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from .errors import WeightsError
+from .unpickling import ZIP_FAULTS, ZIP_METHODS
 
 if TYPE_CHECKING:
     from requests import Response
@@ -182,7 +183,7 @@ def _unpack(archive: Path, target: Path, member: str, limit: int) -> Path:
                 if left < 0:
                     raise WeightsError(f"{archive.name[:-5]} unpacks to over {limit} bytes: not the published file.")
                 file.write(block)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
+    except ZIP_FAULTS as error:
         unpacked.unlink(missing_ok=True)
         archive.unlink(missing_ok=True)
         raise WeightsError(f"{archive.name[:-5]} is a damaged archive ({error}): try again.") from error
@@ -205,6 +206,8 @@ def _open_packed(archive: Path, member: str) -> Iterator[Any]:
         matches = [entry for entry in entries.namelist() if entry == member or entry.endswith("/" + member)]
         if len(matches) != 1:
             raise WeightsError(f"{archive.name[:-5]} holds {len(matches)} files {member} instead of one.")
+        if entries.getinfo(matches[0]).compress_type not in ZIP_METHODS:
+            raise WeightsError(f"{archive.name[:-5]} is packed in a way that is not read: not the published file.")
         with entries.open(matches[0]) as stream:
             yield stream
 
@@ -269,7 +272,8 @@ def _transfer(address: str, part: Path, limit: int, name: str, patience: Patienc
         start = _start_of(response, start)
         _refuse_bad_answer(response, address)
         announced = response.headers.get("Content-Length", "")
-        total = start + int(announced) if announced.isdigit() else None
+        # Not isdigit alone: it takes the superscript two of Latin-1 for a digit, and int does not.
+        total = start + int(announced) if announced.isascii() and announced.isdigit() and len(announced) < 19 else None
         if total is not None and total > limit:
             part.unlink(missing_ok=True)
             raise WeightsError(f"{address} announces {total} bytes where at most {limit} are expected: not downloaded.")

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,19 @@ def _picture_subject(network, about: dict[str, Any]) -> Subject:
                    {**about, "input": given})
 
 
+def parts_for_tiles(subject: Subject) -> dict[str, Subject]:
+    """The two networks by which large pictures are drawn in tiles (predictors/tiles.py), by name; none where tiles
+    would differ from the whole: the network has other norms than layer norms, or enlarges by the picture's size."""
+    from .export_forms import GivenNorms, MeasuredNorms
+    network = subject.network
+    if type(network).__name__ != "AnimeGANv2Generator" or network.arguments["upsample_align"] == "align_corners":
+        return {}
+    moments = ("norms", 2)
+    return {"measured": replace(subject, network=MeasuredNorms(network),
+                                outputs={**subject.outputs, "moments": moments}),
+            "given": replace(subject, network=GivenNorms(network), inputs=(*subject.inputs, Input("moments", moments)))}
+
+
 def _stride(name: str, arguments: Mapping[str, Any]) -> int:
     """What height and width must be multiples of."""
     return 2 ** arguments["num_downs"] if "num_downs" in arguments else 16 if name == "Photo2CartoonGenerator" else 4
@@ -165,19 +178,24 @@ def _noise_subject(network, about: dict[str, Any]) -> Subject:
 
 def write_onnx(subject: Subject, path: Path, half: bool = False) -> dict[str, float]:
     """Writes an ONNX file; see `export`."""
+    model = onnx_model(subject, half)
+    images.make_folder(path.parent)
+    with images.replacing(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+        return compare(subject, engines.OnnxNetwork(temporary), path, HALF_BOUND if half else BOUND, exact=True)
+
+
+def onnx_model(subject: Subject, half: bool = False):
+    """The network as an ONNX ModelProto. Raises ExportError for a Layer without an ONNX form, MissingExtra."""
     from .onnx_graphs import Graph
     from .onnx_networks import express
     graph = Graph(half)
     results = express(subject.network, graph, *(given.name for given in subject.inputs))
     results = results if isinstance(results, tuple) else (results,)
     about = {**subject.about, "precision": "float16 weights" if half else "float32"}
-    model = graph.model(str(about["class"]), {given.name: (given.dtype, given.shape) for given in subject.inputs},
-                        {name: (value, shape) for (name, shape), value in zip(subject.outputs.items(), results)},
-                        {name: json.dumps(value, ensure_ascii=False) for name, value in about.items()})
-    images.make_folder(path.parent)
-    with images.replacing(path) as temporary:
-        temporary.write_bytes(model.SerializeToString())
-        return compare(subject, engines.OnnxNetwork(temporary), path, HALF_BOUND if half else BOUND, exact=True)
+    return graph.model(str(about["class"]), {given.name: (given.dtype, given.shape) for given in subject.inputs},
+                       {name: (value, shape) for (name, shape), value in zip(subject.outputs.items(), results)},
+                       {name: json.dumps(value, ensure_ascii=False) for name, value in about.items()})
 
 
 def write_program(subject: Subject, folder: Path) -> dict[str, float]:
@@ -209,11 +227,10 @@ def _replace_folder(new: Path, folder: Path) -> None:
     if folder.is_dir():
         if not (folder / engines.ABOUT_FILE).is_file():
             raise OutputError(f"The folder {folder} holds something else than an exported program: use another name.")
-        shutil.rmtree(folder)
-    new.replace(folder)
+    images.replace_folder(new, folder)
 
 
-def compare(subject: Subject, exported, path: Path, bound: float, exact: bool = False) -> dict[str, float]:
+def compare(subject: Subject, exported, path: Path | str, bound: float, exact: bool = False) -> dict[str, float]:
     """The largest difference of every sample, relative to the largest value of its output.
 
     `exact` compares with the network whose layer-instance norms sum exactly (see export_forms.exact_moments), and gives
@@ -298,7 +315,7 @@ def _network(state: Mapping[str, np.ndarray], arguments: Mapping[str, Any], sour
         if not needed <= set(arguments) <= set(parameters):
             continue
         try:
-            return weights.load_strict(build(**arguments), state, source)
+            return weights.load_strict(weights.build(build, arguments, state), state, source)
         except (WeightsError, TypeError, ValueError) as error:
             errors.append(error)
     if len(errors) == 1:

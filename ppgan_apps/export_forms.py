@@ -44,6 +44,19 @@ class FromLatents(nn.Layer):
         return self.network.synthesis(w, noise="stored", twice_differentiable=False)
 
 
+class MeasuredNorms(nn.Layer):
+    """A network whose layer norms (group norms of one group) also say what they found: one picture [1, 3, H, W] to
+    (the result, moments [norms, 2]: mean and one over the deviation). A form for export, which Paddle does not run."""
+
+    def __init__(self, network: nn.Layer):
+        super().__init__()
+        self.network = network
+
+
+class GivenNorms(MeasuredNorms):
+    """A network whose layer norms use moments that they are given: (pictures, moments [norms, 2]) to the result."""
+
+
 @contextmanager
 def plain_forms(network: nn.Layer) -> Iterator[None]:
     """Within the block, mirrored borders are Paddle's own operator, and batch statistics each image's own: what they

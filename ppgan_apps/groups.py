@@ -184,8 +184,11 @@ class Index:
             index = cls(dict(values["columns"]), dict(values["bands"]), list(values["models"]), path.parent)
             if any(not isinstance(model["group"], dict) or not model["weights"] for model in index.models):
                 raise ValueError("its models are not all named")
+            inside = path.parent.resolve()
+            if not all((inside / model["weights"]).resolve().is_relative_to(inside) for model in index.models):
+                raise ValueError("it names weights outside its folder")
             return index
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise WeightsError(f"{path} is damaged ({error}): let the run that wrote it go on with --resume auto, or "
                                f"name the folder of one group.") from error
 

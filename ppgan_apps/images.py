@@ -3,9 +3,12 @@ from __future__ import annotations
 
 import glob
 import os
+import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,11 @@ from .errors import ImageError, OutputError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 WHITE = (255, 255, 255)
 # A 12,000 x 9,000 picture is read; what is larger is more likely an attack than a photograph.
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = 150_000_000
+MAX_PIXELS_VARIABLE = "PPGAN_APPS_MAX_PIXELS"                  # another limit, for pictures and frames of clips
+# What Pillow may take a file for. It knows forty kinds more, among them EPS, which it has another program run.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
+STRIP_PIXELS = 1 << 22                                         # converted at a time: the steps take 20 bytes a pixel
 
 
 def read_image(path: str | Path, background: Sequence[int] = WHITE) -> np.ndarray:
@@ -23,7 +30,7 @@ def read_image(path: str | Path, background: Sequence[int] = WHITE) -> np.ndarra
 
     EXIF orientation is applied; transparency is laid over `background`; grey, palette, CMYK and 16-bit pictures are
     converted; of an animation the first frame is taken. Raises ImageError when there is no such file, when it is no
-    picture, damaged, or larger than `MAX_PIXELS`.
+    picture, damaged, or larger than `max_pixels`.
     """
     path = Path(path)
     if not path.is_file():
@@ -32,24 +39,60 @@ def read_image(path: str | Path, background: Sequence[int] = WHITE) -> np.ndarra
     return decode_image(path, str(path), background)
 
 
+def max_pixels() -> int:
+    """The pixels that a picture, or a frame of a clip, may have: `MAX_PIXELS`, or what the environment variable
+    PPGAN_APPS_MAX_PIXELS says. Raises ImageError when that is no number."""
+    text = os.environ.get(MAX_PIXELS_VARIABLE, "").strip()
+    if not text:
+        return MAX_PIXELS
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 16 and int(text)):
+        raise ImageError(f"{MAX_PIXELS_VARIABLE} is '{text[:40]}': set it to a whole number of pixels.")
+    return int(text)
+
+
+def check_pixels(width: int, height: int, name: str) -> None:
+    """Raises ImageError for a picture of too many pixels; the message calls it `name`."""
+    if width * height > max_pixels():
+        raise ImageError(f"{name} has {width}x{height} pixels, more than the {max_pixels() / 1e6:.3g} million allowed: "
+                         f"make it smaller first, or allow more with {MAX_PIXELS_VARIABLE}.")
+
+
 def decode_image(source, name: str, background: Sequence[int] = WHITE) -> np.ndarray:
     """`read_image` of a path or an open binary file; errors call it `name`."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")                    # the size limit below is ours
-            with Image.open(source) as opened:
-                if opened.width * opened.height > MAX_PIXELS:
-                    raise ImageError(f"{name} has {opened.width}x{opened.height} pixels, more than the "
-                                     f"{MAX_PIXELS // 1_000_000} million allowed: make it smaller first.")
+            with _pillows_limit(), Image.open(source, formats=FORMATS) as opened:
+                check_pixels(*opened.size, name)
                 opened.load()
-                return _to_rgb(ImageOps.exif_transpose(opened), background)
+                return _to_rgb(_upright(opened), background)
+    except ImageError:
+        raise
     except UnidentifiedImageError:
         raise ImageError(f"{name} is not a picture that can be read: use PNG, JPEG, WebP, BMP, TIFF or GIF.") from None
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError, TypeError, KeyError,
-            Image.DecompressionBombError) as error:
+    except Exception as error:                                 # Pillow's decoders raise of every kind
         raise ImageError(f"{name} is damaged or unreadable ({_one_line(error)}): save it again or leave it out."
                          ) from error
+
+
+@contextmanager
+def _pillows_limit() -> Iterator[None]:
+    """Where the user allows more pixels than Pillow does, Pillow's own limit is raised; never lowered again, since
+    other threads may be reading."""
+    from PIL import Image
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels() > 2 * Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = max_pixels()
+    yield
+
+
+def _upright(picture):
+    """The picture turned as its EXIF says; EXIF that makes no sense is no reason to refuse the picture."""
+    from PIL import ImageOps
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:                                          # as above
+        return picture
 
 
 def _one_line(error: BaseException) -> str:
@@ -61,20 +104,34 @@ def _to_rgb(picture, background: Sequence[int]) -> np.ndarray:
     if picture.mode.startswith("I") or picture.mode == "F":
         return _grey_from_deep(np.asarray(picture))
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
-        rgba = np.asarray(picture.convert("RGBA"))
-        alpha = rgba[..., 3:].astype(np.uint16)
-        base = np.asarray(background, np.uint16)
-        mixed = (rgba[..., :3] * alpha + base * (255 - alpha) + 127) // 255
-        return mixed.astype(np.uint8)
+        return _in_strips(partial(_laid_over, background=np.asarray(background, np.uint16)),
+                          np.asarray(picture.convert("RGBA")))
     return np.array(picture.convert("RGB"))
+
+
+def _in_strips(function: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> np.ndarray:
+    """`function` of a few rows at a time, so that what it needs in between stays small; uint8 [H, W, 3]."""
+    height, width = values.shape[:2]
+    result = np.empty((height, width, 3), np.uint8)
+    step = max(1, STRIP_PIXELS // max(1, width))
+    for top in range(0, height, step):
+        result[top:top + step] = function(values[top:top + step])
+    return result
+
+
+def _laid_over(rgba: np.ndarray, background: np.ndarray) -> np.ndarray:
+    alpha = rgba[..., 3:].astype(np.uint16)
+    return (rgba[..., :3] * alpha + background * (255 - alpha) + 127) // 255
 
 
 def _grey_from_deep(values: np.ndarray) -> np.ndarray:
     """A 16-bit, 32-bit or float grey picture: 16-bit values are scaled by their full range, not by their content."""
-    values = values.astype(np.float32)
     top = 65535.0 if values.max(initial=0) > 255 else 255.0
-    grey = np.clip(values * (255.0 / top), 0, 255).round().astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+
+    def grey(rows: np.ndarray) -> np.ndarray:
+        known = np.nan_to_num(rows.astype(np.float32), posinf=top)
+        return np.clip(known * (255.0 / top), 0, 255).round().astype(np.uint8)[..., None]
+    return _in_strips(grey, values)
 
 
 def write_image(path: str | Path, image: np.ndarray, overwrite: bool = True) -> Path:
@@ -105,6 +162,16 @@ def make_folder(folder: str | Path) -> Path:
     except OSError as error:
         raise OutputError(f"The folder {folder} cannot be made ({error.strerror}): choose another.") from error
     return folder
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Moves the folder `new` to where `folder` is or will be, both on one file system. At no moment does half a folder
+    stand under the name: the old one is moved aside before it is removed. Raises OSError."""
+    aside = new.with_name(f"{new.name}.old")
+    if folder.exists():
+        os.replace(folder, aside)
+    os.replace(new, folder)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 class replacing:

@@ -1,7 +1,7 @@
 """Builds an ONNX graph operator by operator; every value is known by its name in the graph."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,10 @@ class Graph:
         self._nodes: list = []
         self._constants: list = []
         self._names = 0
+        # Of layer norms, see export_forms.MeasuredNorms and GivenNorms: the values [1, 2] that each leaves, or the one
+        # [norms, 2] that each takes its own from, in the order in which they are added.
+        self.measured_moments: list[str] | None = None
+        self.given_moments: Iterator[str] | None = None
 
     def constant(self, values) -> str:
         """The name of a constant: float32 or int64, as numpy sees `values`."""

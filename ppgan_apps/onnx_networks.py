@@ -7,12 +7,13 @@ operator that runtimes are fast at, and factors of weights are multiplied in bef
 from __future__ import annotations
 
 import functools
+import itertools
 
 import numpy as np
 import paddle.nn as nn
 
 from .errors import ExportError
-from .export_forms import FromLatents
+from .export_forms import FromLatents, GivenNorms, MeasuredNorms
 from .networks import animegan, animeganv2, cartoongan, dcgan, mlp, photo2cartoon, resnet, stylegan2, ugatit, unet
 from .networks.equalised import GAIN, SLOPE, EqualLinear
 from .networks.layers import EPSILON, LIN, AdaLIN, BatchStatisticsNorm, ReflectionPad, ResidualBlock
@@ -122,10 +123,46 @@ def _instance_normalised(graph, x, scale, shift, channels: int, epsilon: float):
 @express.register(nn.GroupNorm)
 def _group_norm(layer, graph, x):
     groups = layer._num_groups
+    if groups == 1 and graph.measured_moments is not None:
+        return _measured_layer_norm(layer, graph, x)
+    if groups == 1 and graph.given_moments is not None:
+        return _given_layer_norm(layer, graph, x)
     grouped = graph.add("Reshape", x, [0, groups, -1])
     normalised = graph.add("InstanceNormalization", grouped, np.ones(groups), np.zeros(groups), epsilon=layer._epsilon)
     restored = graph.add("Reshape", normalised, graph.add("Shape", x))
     return graph.add("Add", graph.add("Mul", restored, _per_channel(layer.weight)), _per_channel(layer.bias))
+
+
+def _measured_layer_norm(layer, graph, x):
+    mean = graph.add("ReduceMean", x, axes=[1, 2, 3])                            # [1, 1, 1, 1]
+    centred = graph.add("Sub", x, mean)
+    variance = graph.add("ReduceMean", graph.add("Mul", centred, centred), axes=[1, 2, 3])
+    deviation = graph.add("Sqrt", graph.add("Add", variance, np.float32(layer._epsilon)))
+    inverse = graph.add("Reciprocal", deviation)
+    graph.measured_moments.append(graph.add("Reshape", graph.add("Concat", mean, inverse, axis=3), [1, 2]))
+    scale = graph.add("Mul", inverse, _per_channel(layer.weight))
+    return graph.add("Add", graph.add("Mul", centred, scale), _per_channel(layer.bias))
+
+
+def _given_layer_norm(layer, graph, x):
+    moments = next(graph.given_moments)                                          # [2]
+    mean, inverse = (graph.add("Gather", moments, index, axis=0) for index in range(2))
+    scale = graph.add("Mul", inverse, _per_channel(layer.weight))                # [C, 1, 1]
+    shift = graph.add("Sub", _per_channel(layer.bias), graph.add("Mul", mean, scale))
+    return graph.add("Add", graph.add("Mul", x, scale), shift)
+
+
+@express.register(MeasuredNorms)
+def _measured_norms(layer, graph, x):
+    graph.measured_moments = []
+    picture = express(layer.network, graph, x)
+    return picture, graph.add("Concat", *graph.measured_moments, axis=0)
+
+
+@express.register(GivenNorms)
+def _given_norms(layer, graph, x, moments):
+    graph.given_moments = (graph.add("Gather", moments, index, axis=0) for index in itertools.count())
+    return express(layer.network, graph, x)
 
 
 @express.register(nn.BatchNorm2D)
@@ -136,11 +173,12 @@ def _batch_norm(layer, graph, x):
 
 @express.register(nn.Upsample)
 def _upsample(layer, graph, x):
-    return _resized(graph, x, float(layer.scale_factor), layer.mode, layer.align_corners)
+    asymmetric = layer.mode == "nearest" or layer.align_mode == 1
+    coordinates = "align_corners" if layer.align_corners else "asymmetric" if asymmetric else "half_pixel"
+    return _resized(graph, x, float(layer.scale_factor), layer.mode, coordinates)
 
 
-def _resized(graph, x, factor: float, mode: str, align_corners: bool = False):
-    coordinates = "align_corners" if align_corners else "asymmetric" if mode == "nearest" else "half_pixel"
+def _resized(graph, x, factor: float, mode: str, coordinates: str):
     scales = np.array([1, 1, factor, factor], np.float32)
     return graph.add("Resize", x, None, scales, mode="nearest" if mode == "nearest" else "linear",
                      coordinate_transformation_mode=coordinates, nearest_mode="floor")
@@ -265,7 +303,7 @@ def _hourglass_body(layer, graph, x):
         x = express(getattr(layer, f"ConvBlock{index}"), graph, x)
     x = express(getattr(layer, f"ConvBlock{depth + 1}"), graph, x)
     for index in range(depth + 2, 2 * depth + 2):
-        x = _resized(graph, express(getattr(layer, f"ConvBlock{index}"), graph, x), 2.0, "nearest")
+        x = _resized(graph, express(getattr(layer, f"ConvBlock{index}"), graph, x), 2.0, "nearest", "asymmetric")
         x = graph.add("Add", skips.pop(), x)
     return x
 
@@ -311,7 +349,7 @@ def _photo2cartoon(network, graph, x):
 
 @express.register(animegan.DownConv)
 def _down_conv(layer, graph, x):
-    resized = express(layer.resized, graph, _resized(graph, x, 0.5, "bilinear"))
+    resized = express(layer.resized, graph, _resized(graph, x, 0.5, "bilinear", "half_pixel"))
     return graph.add("Add", express(layer.strided, graph, x), resized)
 
 
@@ -334,12 +372,19 @@ def _chain(graph, x, *layers):
 
 @express.register(animeganv2.ConvNormLReLU)
 def _conv_norm_lrelu(layer, graph, x):
-    return _chain(graph, x, layer.conv, layer.norm, layer.lrelu)
+    return _chain(graph, x, *([] if layer.pad is None else [layer.pad]), layer.conv, layer.norm, layer.lrelu)
+
+
+@express.register(animeganv2.ReflectBelowRight)
+def _reflect_below_right(layer, graph, x):
+    return graph.add("Pad", x, [0, 0, 0, 0, 0, 0, 1, 1], mode="reflect")
 
 
 @express.register(animeganv2.InvertedBlock)
 def _inverted_block(layer, graph, x):
-    return express(layer.body, graph, x)
+    widen, *rest = layer.body
+    narrow = _chain(graph, x, widen, layer.pad, *rest)
+    return graph.add("Add", x, narrow) if layer.skip else narrow
 
 
 @express.register(animeganv2.AnimeGANv2Generator)

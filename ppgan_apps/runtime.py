@@ -12,25 +12,53 @@ import re
 import sys
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 # glibc's mallopt parameters (malloc.h).
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _TWO_GIB = 2**31 - 1
 
 
+class Setting(NamedTuple):
+    """One thing that `settle` sets for the process, by the environment name under which the user's own value wins."""
+    name: str
+    value: str                                                 # ours
+    why: str
+    off: str                                                   # how to do without it
+
+
+def settings() -> tuple[Setting, ...]:
+    """What `settle` sets, in this order. The allocator's two are set by mallopt, the others in the environment."""
+    cores = str(_usable_cores())
+    return (
+        Setting("OMP_NUM_THREADS", cores, "Paddle uses one thread unless told", "OMP_NUM_THREADS=1"),
+        Setting("MKL_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", cores), "the same for MKL", "MKL_NUM_THREADS=1"),
+        Setting("MKL_DEBUG_CPU_TYPE", "5", "the bundled MKL takes a slow path on AMD otherwise",
+                "MKL_DEBUG_CPU_TYPE=0"),
+        Setting("FLAGS_use_onednn", "1", "faster 1x1 and small convolutions", "FLAGS_use_onednn=0"),
+        Setting("FLAGS_use_mkldnn", "1", "the same switch's name before Paddle 3", "FLAGS_use_mkldnn=0"),
+        Setting("GLOG_minloglevel", "2", "Paddle's notices are for its developers", "GLOG_minloglevel=0"),
+        Setting("MALLOC_MMAP_MAX_", "0", "large blocks are kept and used again, not given back to the kernel",
+                "MALLOC_MMAP_MAX_=65536"),
+        Setting("MALLOC_TRIM_THRESHOLD_", str(_TWO_GIB), "the same for the end of the heap",
+                "MALLOC_TRIM_THRESHOLD_=131072"),
+    )
+
+
+def tuned() -> bool:
+    """Whether anything is set at all: not with PPGAN_APPS_TUNE=0."""
+    return os.environ.get("PPGAN_APPS_TUNE", "1") != "0"
+
+
 def settle() -> None:
     """Sets threads, MKL path, oneDNN and allocator for this process. A value that the user has set is left alone;
     `PPGAN_APPS_TUNE=0` leaves everything as Paddle has it."""
     _load_first_what_paddle_hides()
-    if os.environ.get("PPGAN_APPS_TUNE", "1") == "0":
+    if not tuned():
         return
-    threads = str(_usable_cores())
-    os.environ.setdefault("OMP_NUM_THREADS", threads)         # Paddle uses one thread unless told
-    os.environ.setdefault("MKL_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
-    os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")          # the bundled MKL takes a slow path on AMD otherwise
-    os.environ.setdefault("FLAGS_use_onednn", "1")            # faster 1x1 and small convolutions
-    os.environ.setdefault("FLAGS_use_mkldnn", "1")            # the same switch's name before Paddle 3
-    os.environ.setdefault("GLOG_minloglevel", "2")            # Paddle's notices are for its developers
+    for setting in settings():
+        if not setting.name.startswith("MALLOC_"):             # glibc has read those already
+            os.environ.setdefault(setting.name, setting.value)
     _keep_freed_memory()
 
 
@@ -40,17 +68,19 @@ def _usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def keeps_freed_memory() -> bool:
+    """Whether the allocator's settings are ours to make: with glibc, and no value of the user's."""
+    return (sys.platform.startswith("linux") and hasattr(ctypes.CDLL(None), "mallopt")       # musl has none
+            and not {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_"} & set(os.environ))
+
+
 def _keep_freed_memory() -> None:
     """Else glibc returns every large block to the kernel after each operator, which clears it again: twice the time.
     `MALLOC_TRIM_THRESHOLD_` or `MALLOC_MMAP_MAX_` set by the user win."""
-    if not sys.platform.startswith("linux") or {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_"} & set(os.environ):
-        return
-    try:
+    if keeps_freed_memory():
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):                         # musl has no mallopt
-        return
-    mallopt(_M_MMAP_MAX, 0)
-    mallopt(_M_TRIM_THRESHOLD, _TWO_GIB)
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, _TWO_GIB)
 
 
 def _load_first_what_paddle_hides() -> None:
@@ -107,12 +137,21 @@ def import_paddle():
     return paddle
 
 
+def has_gpu_build() -> bool:
+    """Whether Paddle may be a build for GPUs, found out without importing it, which takes a second."""
+    from importlib.metadata import distributions
+    names = {(found.metadata["Name"] or "").lower().replace("_", "-") for found in distributions()}
+    return {name for name in names if name.startswith("paddlepaddle")} != {"paddlepaddle"}
+
+
 def device(name: str = "auto") -> str:
     """Chooses Paddle's device: "auto" (a GPU when there is one), "cpu", "gpu" or "gpu:N". Returns the device's name.
 
     Raises SuiteError when a GPU is asked for and this Paddle has none.
     """
     from .errors import SuiteError
+    if name in ("auto", "cpu") and "paddle" not in sys.modules and not has_gpu_build():
+        return "cpu"
     paddle = import_paddle()
     has_gpu = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
     if name == "auto":

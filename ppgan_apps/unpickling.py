@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,25 @@ from .errors import WeightsError
 MAX_FILE_BYTES = 4 << 30
 MAX_DATA_PKL_BYTES = 64 << 20  # the structure of a .pt file; its numbers lie in entries of their own
 MAX_GROWTH = 8  # everything unpacked against the file's size: tied weights are stored once and handed out twice
+# An instruction of one byte can make a dict of 64: their number is what bounds the memory that a program takes. A
+# StyleGAN2 with its optimizers takes some ten thousand.
+MAX_INSTRUCTIONS = 4_000_000
+ENTRY_BYTES = {list: 8, tuple: 8, dict: 40}  # about what an entry takes, and an empty one
+EMPTY_BYTES = 64
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # PyTorch stores; LZMA may ask for gigabytes of dictionary
 PLAIN_DTYPES = frozenset("b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8".split())
+# What zipfile raises for damaged archives, apart from OSError: its decoders have errors of their own.
+ZIP_FAULTS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    ValueError,
+    OverflowError,
+)
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C  # first number of the format that PyTorch wrote before 1.6
 
 
@@ -52,7 +71,7 @@ def read_torch_zip(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read_torch_archive(archive, path)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+    except ZIP_FAULTS as error:
         raise WeightsError(f"{path} is a damaged PyTorch file ({error}); download or save it again.") from error
 
 
@@ -118,6 +137,8 @@ def _read_torch_archive(archive: zipfile.ZipFile, path: Path) -> Any:
         left -= entry.file_size
         if entry.file_size > limit or left < 0:
             raise WeightsError(f"{path}: its entry {name!r} would unpack to {entry.file_size} bytes; refused.")
+        if entry.compress_type not in ZIP_METHODS:
+            raise WeightsError(f"{path}: its entry {name!r} is packed in a way that PyTorch does not use; refused.")
         with archive.open(entry) as stream:
             return stream.read(entry.file_size)
 
@@ -252,6 +273,9 @@ class _Refused(Exception):
 
 class _Broken(Exception):
     """The program makes no sense: cut off, or no pickle at all."""
+
+
+_NONSENSE = (_Broken, struct.error, IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -447,7 +471,7 @@ class _Machine:
                 f"{self.source} asks for {refused}, which no weight file needs and which could run code: refused, "
                 "nothing was executed; use another source, or convert the file to .safetensors where you trust it."
             ) from None
-        except (_Broken, struct.error, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+        except _NONSENSE as error:
             raise WeightsError(
                 f"{self.source} is not a readable weight file ({str(error)[:160] or type(error).__name__}, near byte "
                 f"{self.at}): it is cut off, damaged or of another format; download or save it again."
@@ -455,7 +479,7 @@ class _Machine:
 
     def execute(self) -> Any:
         """The value that the program leaves on the stack."""
-        while True:
+        for _ in range(MAX_INSTRUCTIONS):
             opcode = self._take(1)[0]
             if opcode == 0x2E:  # STOP
                 if len(self.stack) != 1:
@@ -465,6 +489,7 @@ class _Machine:
             if handler is None:
                 raise _Broken(f"unknown instruction 0x{opcode:02x}")
             handler(self)
+        raise _Broken(f"it has more than {MAX_INSTRUCTIONS} instructions")
 
     # -- operands
     def _take(self, count: int) -> memoryview:
@@ -522,9 +547,9 @@ class _Machine:
             raise _Refused(f"a call of {getattr(function, 'name', type(function).__name__)}")
         if not isinstance(arguments, tuple):
             raise _Broken("a call without its arguments")
+        # A short program could ask again and again for what makes copies; it is made to pay before each.
+        self._spend(sum(map(_copied_bytes, arguments)))
         value = function.make(*arguments)
-        if isinstance(value, (bytes, tuple, list, dict)):  # copies, which a short program could ask for again and again
-            self._spend(len(value))
         self.stack.append(value)
 
     def _build(self) -> None:
@@ -561,10 +586,12 @@ class _Machine:
         self._spend(1)
         if depth > 16:
             raise _Broken("its contents are nested too deeply")
+        if type(value) in ENTRY_BYTES:
+            self._spend(EMPTY_BYTES + ENTRY_BYTES[type(value)] * len(value))
         if isinstance(value, _PendingArray):
             value = value.array
         if isinstance(value, np.ndarray):
-            self._spend(value.nbytes)
+            self._spend(2 * EMPTY_BYTES + value.nbytes)
             # In C order, aligned, in the machine's byte order, and apart from the file's bytes.
             return np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
         if isinstance(value, dict):
@@ -574,10 +601,21 @@ class _Machine:
         if isinstance(value, _Storage):
             return self.plain(value.numbers, depth)
         if isinstance(value, memoryview):
+            self._spend(EMPTY_BYTES + len(value))
             return bytes(value)
         if value is None or isinstance(value, (bool, int, float, str, bytes)):
             return value
         raise _Broken(f"it holds a bare {getattr(value, 'name', type(value).__name__.strip('_'))}")
+
+
+def _copied_bytes(argument: Any) -> int:
+    """About how many bytes a function of the table takes that copies its argument."""
+    if isinstance(argument, dict):  # of a module, whose attributes lie one dict deeper
+        return sum(EMPTY_BYTES + len(value) * EMPTY_BYTES for value in (argument, *argument.values())
+                   if isinstance(value, dict))
+    if isinstance(argument, (list, tuple)):
+        return EMPTY_BYTES + len(argument) * EMPTY_BYTES
+    return len(argument) if isinstance(argument, (str, bytes, memoryview)) else 0
 
 
 def _skip_frame(machine: _Machine) -> None:

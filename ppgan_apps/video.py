@@ -152,10 +152,10 @@ def stylise(clip: Clip, target: str | Path, predictor, wishes: Wishes | None = N
         smoother = Smoother(wishes.smooth) if wishes.smooth else None
         try:
             _make(clip, size, batch, painter, smoother, parts)
+            _finish(parts, painter, clip, target, wishes)
         except KeyboardInterrupt:
             say(f"{parts.frames} frames are kept in {work}: the same command goes on after them.")
             raise
-        _finish(parts, painter, clip, target, wishes)
     except (OSError, codec.pyav().FFmpegError) as error:
         raise OutputError(f"{target} cannot be written ({codec.reason(error)}): check the folder and the disk."
                           ) from error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded:"  # a url that begins so means a file in ppgan_apps/pretrained
 PRETRAINED_FOLDER = Path(__file__).resolve().parent / "pretrained"
 NAMED_IN_ERRORS = 8  # entries listed in one message
+SPARE_NUMBERS, SPARE_ENTRIES = 1 << 20, 100  # that a network may have besides its file's, while it is built
+MAX_SIDE = 1 << 16  # of a picture that a file may say it was made for
 STEP_FOLDER = re.compile(r"step_(\d+)")
 # paddle.save notes here how it cut arrays of more than 1 GiB. (Its other note, StructuredToParameterName@@, a table of
 # names, is no array and so left out with all else that is none.)
@@ -198,7 +202,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
         with safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, TypeError, ValueError, AttributeError, KeyError) as error:
+    except (SafetensorError, TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
         raise WeightsError(f"{path} is no readable .safetensors file ({error}): download or save it again.") from error
 
 
@@ -270,13 +274,33 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         raise _unreadable(path, error) from error
     except SafetensorError as error:
         raise WeightsError(f"{path} is no readable .safetensors file ({error}): download or save it again.") from error
-    return {name: _json_or_text(text) for name, text in written.items()}
+    return checked_about({name: _json_or_text(text) for name, text in written.items()}, path)
+
+
+def checked_about(about: dict[str, Any], source: str | Path) -> dict[str, Any]:
+    """`about`, what a file says of itself, when what the suite reads of it is of the kind that it writes.
+
+    Raises WeightsError.
+    """
+    for name in ("network", "input"):
+        if not isinstance(about.get(name) or {}, Mapping):
+            raise WeightsError(f"{source} describes its {name} by a {type(about[name]).__name__} instead of by names "
+                               "and values: save the weights again.")
+    sizes = [(about.get("input") or {}).get("size"), (about.get("network") or {}).get("img_size")]
+    for size in sizes:
+        if size is not None and not (type(size) is int and 0 <= size <= MAX_SIDE):
+            raise WeightsError(f"{source} was made for pictures of {str(size)[:40]} pixels, by what it says of itself, "
+                               f"instead of 1 to {MAX_SIDE}: save the weights again.")
+    for name in ("family", "licence", "license", "class"):
+        if not isinstance(about.get(name) or "", str):
+            raise WeightsError(f"{source} states a {type(about[name]).__name__} as its {name}: save the weights again.")
+    return about
 
 
 def _json_or_text(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or deeper than anything that the suite writes
         return text
 
 
@@ -363,6 +387,50 @@ def _storable(name: str, array: np.ndarray, half: bool) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------------------------------
 # Loading into a network
 # ---------------------------------------------------------------------------------------------------------------------
+_building = threading.RLock()
+
+
+def build(kind: Callable[..., nn.Layer], arguments: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> nn.Layer:
+    """`kind(**arguments)`, as long as that needs not many more numbers than `state` has.
+
+    Arguments come out of files: some bytes of text must not be able to ask for a network of a terabyte. The strict
+    loader would refuse it anyway, but only once it is there.
+
+    Raises:
+        WeightsError: the network would be larger than its weights.
+        TypeError, ValueError: the arguments make no network.
+    """
+    from paddle import nn
+
+    # Twice: some networks make a layer and put another into its place.
+    left = 2 * sum(array.size for array in state.values()) + SPARE_NUMBERS
+    entries_left = 2 * len(state) + SPARE_ENTRIES
+    owner, create = threading.get_ident(), nn.Layer.create_parameter
+
+    def create_bounded(layer: nn.Layer, shape: Any, *more: Any, **options: Any) -> Any:
+        nonlocal left, entries_left
+        if threading.get_ident() == owner:
+            left -= math.prod(int(extent) for extent in shape)
+            entries_left -= 1
+            if left < 0 or entries_left < 0:
+                raise WeightsError(
+                    f"A {kind.__name__} built with {str(dict(arguments))[:200]} needs more numbers than its file has: "
+                    "give it weights that were made for it."
+                )
+        return create(layer, shape, *more, **options)
+
+    with _building:  # one at a time, since the method is every layer's
+        nn.Layer.create_parameter = create_bounded
+        try:
+            return kind(**arguments)
+        except (WeightsError, TypeError, ValueError):
+            raise
+        except Exception as error:  # a negative width, a division by zero ...: of Paddle's and Python's many kinds
+            raise ValueError(" ".join(str(error).split())[-200:] or type(error).__name__) from error
+        finally:
+            nn.Layer.create_parameter = create
+
+
 def load_strict(
     net: nn.Layer, state: Mapping[str, Any], source: str = "", optional: tuple[str, ...] = ()
 ) -> nn.Layer:

@@ -4,6 +4,8 @@ import os
 # Runs in this process are compared bit for bit with runs of commands: all must add up in the same order, so with the
 # same number of threads, whatever a library sets in this process meanwhile.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Paddle is what the pictures are defined by; test_engines.py compares the other engines with it.
+os.environ.setdefault("PPGAN_APPS_ENGINE", "paddle")
 
 # isort: split
 from pathlib import Path

@@ -61,7 +61,7 @@ def test_what_is_no_picture_is_named(tmp_path, monkeypatch):
         with pytest.raises(ImageError, match=part):
             images.read_image(tmp_path / name)
     monkeypatch.setattr(images, "MAX_PIXELS", 100)
-    with pytest.raises(ImageError, match="140x100 pixels"):
+    with pytest.raises(ImageError, match="140x100 pixels, more than the 0.0001 million"):
         images.read_image(whole)
 
 

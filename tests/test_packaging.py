@@ -18,7 +18,7 @@ READMES = [ROOT / "README.md", ROOT / "README_cn.md"]
 HEAVY = ["paddle", "cv2", "dlib", "skimage", "scipy", "numpy", "requests", "PIL", "onnxruntime", "paddleseg"]
 # What a distribution is called where that is not what is imported.
 DISTRIBUTIONS = {"paddle": "paddlepaddle", "cv2": "opencv-python-headless", "dlib": "dlib-bin",
-                 "skimage": "scikit-image", "yaml": "pyyaml", "PIL": "pillow"}
+                 "skimage": "scikit-image", "yaml": "pyyaml", "PIL": "pillow", "prometheus_client": "prometheus-client"}
 
 
 def python(code, tmp_path):

@@ -59,6 +59,15 @@ MESH_VERTICES = np.array(
     + [78, 82, 13, 312, 308, 317, 14, 87]  # 60-67 inner lips
 )
 
+# Where a mirrored face's points come from in iBUG order.
+MIRRORED = np.array(
+    [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31]
+    + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]
+    + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
+)
+# By how many degrees a picture is turned for --views.
+VIEW_ANGLES = (-30, -20, -10, 0, 10, 20, 30)
+
 
 def guided_filter(guide: np.ndarray, source: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
     """Edge-keeping smoothing of `source` [H, W] led by the grey `guide` [H, W] in [0, 1] (He et al., ECCV 2010, eq.
@@ -73,36 +82,61 @@ def guided_filter(guide: np.ndarray, source: np.ndarray, radius: int, epsilon: f
     return mean(slope) * guide + mean(source_mean - slope * guide_mean)
 
 
-def find_landmarks(mesh, image: np.ndarray) -> list[np.ndarray]:
-    """The 68 points of every face mediapipe finds in an RGB image, largest face first: arrays [68, 3], x, y and
+def find_meshes(mesh, image: np.ndarray) -> list[np.ndarray]:
+    """The 468 vertices of every face mediapipe finds in an RGB image, largest face first: arrays [468, 3], x, y and
     depth in pixels (depth grows away from the camera).
     """
     height, width = image.shape[:2]
     answer = mesh.process(image)
-    faces = []
-    for face in answer.multi_face_landmarks or ():
-        points = np.array([(point.x * width, point.y * height, point.z * width) for point in face.landmark], np.float32)
-        faces.append(points[MESH_VERTICES])
+    faces = [
+        np.array([(point.x * width, point.y * height, point.z * width) for point in face.landmark], np.float32)
+        for face in answer.multi_face_landmarks or ()
+    ]
     return sorted(faces, key=lambda points: -np.prod(np.ptp(points[:, :2], axis=0)))
 
 
-def find_landmarks_anywhere(mesh, image: np.ndarray) -> list[np.ndarray]:
-    """As find_landmarks; a picture without a find is tried again with a wide border and in overlapping windows."""
-    faces = find_landmarks(mesh, image)
+def find_meshes_anywhere(mesh, image: np.ndarray) -> list[np.ndarray]:
+    """As find_meshes; a picture without a find is tried again with a wide border and in overlapping windows."""
+    faces = find_meshes(mesh, image)
     if faces:
         return faces
     height, width = image.shape[:2]
     border = max(height, width) // 4
     padded = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_CONSTANT, value=(128, 128, 128))
-    faces = [points - (border, border, 0) for points in find_landmarks(mesh, padded)]
+    faces = [points - (border, border, 0) for points in find_meshes(mesh, padded)]
     if faces:
         return faces
     side = int(0.6 * max(height, width))
     for top in np.linspace(0, max(height - side, 0), 3).astype(int):
         for left in np.linspace(0, max(width - side, 0), 3).astype(int):
             window = np.ascontiguousarray(image[top : top + side, left : left + side])
-            faces += [points + (left, top, 0) for points in find_landmarks(mesh, window)]
+            faces += [points + (left, top, 0) for points in find_meshes(mesh, window)]
     return sorted(faces, key=lambda points: -np.prod(np.ptp(points[:, :2], axis=0)))[:1]
+
+
+def find_in_views(mesh, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The 68 points of one face as mediapipe sees them in the picture turned by VIEW_ANGLES and in its mirror image
+    turned so, in the picture's own pixels and in iBUG order: [views, 68, 2]. How far they differ is how far the labels
+    can be trusted; views in which the face is missed are left out.
+    """
+    height, width = image.shape[:2]
+    found = []
+    for mirrored in (False, True):
+        picture = np.ascontiguousarray(image[:, ::-1]) if mirrored else image
+        for angle in VIEW_ANGLES:
+            matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -angle, 1.0)
+            room = np.abs(matrix[:, :2]) @ (width, height)
+            matrix[:, 2] += (room - (width, height)) / 2
+            turned = cv2.warpAffine(picture, matrix, tuple(int(v) for v in room), borderValue=(255, 255, 255))
+            back = cv2.invertAffineTransform(matrix)
+            for face in find_meshes(mesh, turned):
+                points = face[MESH_VERTICES, :2] @ back[:, :2].T + back[:, 2]
+                if mirrored:
+                    points = (points * (-1, 1) + (width - 1, 0))[MIRRORED]
+                if np.linalg.norm(points.mean(axis=0) - landmarks.mean(axis=0)) < 0.3 * np.ptp(landmarks[:, 0]):
+                    found.append(points)
+                    break
+    return np.array(found, np.float32).reshape(-1, 68, 2)
 
 
 def person_mask(segmenter, image: np.ndarray, landmarks: np.ndarray | None) -> np.ndarray:
@@ -170,6 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder of pictures, searched with its sub-folders")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the .npz labels")
+    parser.add_argument("--views", action="store_true", help="also label each picture turned and mirrored (slower)")
     options = parser.parse_args(arguments)
     pictures = sorted(path for path in options.folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not pictures:
@@ -188,14 +223,18 @@ def main(arguments: list[str] | None = None) -> int:
             if image is None:
                 print(f"{picture}: not a picture; left out", file=sys.stderr)
                 continue
-            faces = find_landmarks_anywhere(mesh, image)
-            mask = person_mask(segmenter, image, faces[0][:, :2] if faces else None)
+            faces = find_meshes_anywhere(mesh, image)
+            vertices = faces[0] if faces else np.zeros((468, 3), np.float32)
+            points = [face[MESH_VERTICES] for face in faces]
+            mask = person_mask(segmenter, image, points[0][:, :2] if faces else None)
             missed += not faces
             save_label(
                 options.output / f"{label_name(picture, options.folder)}.npz",
-                landmarks=(faces[0][:, :2] if faces else np.zeros((68, 2))).astype(np.float32),
-                depth=(faces[0][:, 2] if faces else np.zeros(68)).astype(np.float32),
-                all_landmarks=np.array(faces, np.float32).reshape(-1, 68, 3)[..., :2],
+                landmarks=vertices[MESH_VERTICES, :2],
+                depth=vertices[MESH_VERTICES, 2],
+                all_landmarks=np.array(points, np.float32).reshape(-1, 68, 3)[..., :2],
+                mesh=vertices,
+                views=find_in_views(mesh, image, points[0][:, :2]) if faces and options.views else np.zeros((0, 68, 2)),
                 mask=mask.astype(np.float16),
                 found=np.bool_(bool(faces)),
             )

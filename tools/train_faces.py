@@ -1,7 +1,9 @@
-"""Train the two face models that travel with the package: dlib's 68-point predictor and the portrait segmenter.
+"""Train the two face models that travel with the package: the 68 landmarks' network and the portrait segmenter.
 
     python tools/label_faces.py data/portraits -o labels/portraits          # in its own environment, see there
-    python tools/train_faces.py landmarks data/portraits labels/portraits -o faces-landmarks.dat
+    python tools/train_faces.py landmarks data/portraits labels/portraits --look first -o first.safetensors
+    python tools/train_faces.py landmarks data/portraits labels/portraits --look careful -o careful.safetensors
+    python tools/train_faces.py join first.safetensors careful.safetensors -o faces-landmarks.safetensors
     python tools/train_faces.py segmenter data/portraits labels/portraits -o faces-segmenter.safetensors
 
 One portrait in eight is never trained on (`is_held_out`); tests/faces measures both models on those.
@@ -10,7 +12,7 @@ One portrait in eight is never trained on (`is_held_out`); tests/faces measures 
 from __future__ import annotations
 
 import argparse
-import os
+import json
 import sys
 import time
 from dataclasses import dataclass
@@ -21,20 +23,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from ppgan_apps.errors import DataError, SuiteError
-from ppgan_apps.faces.align import MIRRORED, inverse, rotation, transform, warp
-from ppgan_apps.faces.detect import FACE, PATCH, box_of_landmarks
+from ppgan_apps.faces.align import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, inverse, rotation, warp
 from ppgan_apps.images import find_images, read_image
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A labelled picture: uint8 RGB [H, W, 3], landmarks [68, 2], their depth [68] in pixels (growing away
-    from the camera), soft mask float32 [H, W]."""
+    """A labelled picture: uint8 RGB [H, W, 3], landmarks [68, 2], the whole mesh [468, 3] (depth in pixels, growing
+    away from the camera), soft mask float32 [H, W]."""
 
     name: str
     image: np.ndarray
     landmarks: np.ndarray
-    depth: np.ndarray
+    mesh: np.ndarray
     mask: np.ndarray
 
 
@@ -55,15 +56,82 @@ def read_samples(pictures: Path, labels: Path) -> list[Sample]:
             continue
         with np.load(file) as label:
             if label["found"]:
-                samples.append(
-                    Sample(name, read_image(path), label["landmarks"], label["depth"], label["mask"].astype(np.float32))
-                )
+                mask = label["mask"].astype(np.float32)
+                samples.append(Sample(name, read_image(path), label["landmarks"], label["mesh"], mask))
     if not samples:
         raise DataError(f"{labels} holds no label for a picture in {pictures}: run tools/label_faces.py first.")
     return samples
 
 
 # ---------------------------------------------------------------------------------------------------------- landmarks
+
+
+# LandmarkNet's sizes: the first look at a face needs only its place and angle.
+SIZES = {
+    "first": {"widths": (16, 32, 48, 64), "depths": (0, 1, 1, 1), "hidden": 96, "side": 64},
+    "careful": {"widths": (32, 64, 96, 128), "depths": (0, 2, 3, 1), "hidden": 160, "side": 96},
+}
+
+
+def landmark_loss(guess, points):
+    """Distance from the labelled points, in the mean of all; the eye line's angle counts extra. Both [N, 68, 2]."""
+    import paddle
+
+    difference = guess - points
+    # Near the goal quadratic, then linear: a label that is far off must not pull all others along.
+    distance = paddle.sqrt((difference * difference).sum(axis=-1) + 1e-5)  # [N, 68]
+    line = difference[:, LEFT_EYE_OUTER] - difference[:, RIGHT_EYE_OUTER]
+    truth = points[:, LEFT_EYE_OUTER] - points[:, RIGHT_EYE_OUTER]
+    across = (line[:, 1] * truth[:, 0] - line[:, 0] * truth[:, 1]) / (truth * truth).sum(axis=-1)
+    eyes = distance[:, 36:48].mean()
+    return distance.mean() + 0.5 * eyes + 0.3 * across.abs().mean()
+
+
+def landmark_batches(everyone: list, side: int, options: argparse.Namespace):
+    """Training batches made ahead by a thread: patches [N, 1, side, side] in [-1, 1], points [N, 68, 2]."""
+    from landmark_examples import JITTERS, example
+
+    def make(step: int) -> tuple[np.ndarray, np.ndarray]:
+        random = np.random.default_rng((options.seed, step))
+        pairs = [example(everyone, side, JITTERS[options.look], random) for _ in range(options.batch)]
+        patches = np.stack([patch for patch, _ in pairs])[:, None]
+        return patches.astype(np.float32) / 127.5 - 1, np.stack([points for _, points in pairs]).astype(np.float32)
+
+    yield from made_ahead(make, options.steps)
+
+
+def train_landmarks(options: argparse.Namespace) -> None:
+    """Fit LandmarkNet to portraits seen from all sides and write float16 safetensors."""
+    import paddle
+    from landmark_examples import JITTERS, cut_head, example, kept_heads, make_heads
+
+    from ppgan_apps.networks.landmarks import LandmarkNet
+
+    samples = [s for s in read_samples(options.pictures, options.labels) if options.all or not is_held_out(s.name)]
+    def draw():
+        portraits = [cut_head(sample.image, sample.mesh) for sample in samples]
+        return make_heads(portraits, options.copies, np.random.default_rng(options.seed))
+
+    everyone = kept_heads(options.heads, draw) if options.heads else draw()
+    paddle.seed(options.seed)
+    network = LandmarkNet(**SIZES[options.look])
+    random = np.random.default_rng(options.seed)
+    shapes = [example(everyone, network.side, JITTERS[options.look], random)[1] for _ in range(100)]
+    network.shape.bias.set_value(np.mean(shapes, axis=0).ravel().astype(np.float32))  # from there it learns to differ
+    if options.start is not None:
+        from ppgan_apps.weights import load_strict, read_weights
+
+        load_strict(network, read_weights(options.start), str(options.start))
+    optimizer = paddle.optimizer.AdamW(options.rate, parameters=network.parameters(), weight_decay=0.02)
+
+    def loss_of(patches, points):
+        shape, heat = network(patches)
+        return landmark_loss(shape, points) + landmark_loss(heat, points)
+
+    train(network, loss_of, optimizer, landmark_batches(everyone, network.side, options), options)
+
+
+# ---------------------------------------------------------------------------------------------------------- segmenter
 
 
 def degrade(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -99,167 +167,6 @@ def degrade(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         coded = cv2.imencode(".jpg", output, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         output = cv2.imdecode(coded, cv2.IMREAD_COLOR)
     return output
-
-
-def turn_head(patch: np.ndarray, points: np.ndarray, depth: np.ndarray, random: np.random.Generator):
-    """The head turned sideways and nodding by a random angle: the patch bent accordingly, and the new points [68, 2].
-
-    The portraits look straight at the camera and photographs do not. The points are turned in space; the pixels
-    follow by a thin-plate spline through them that leaves the patch's border in place.
-    """
-    import cv2
-    from scipy.interpolate import RBFInterpolator
-
-    yaw = float(np.clip(random.normal(0, 20), -38, 38))
-    nod = float(np.clip(random.normal(0, 9), -20, 20))
-    centre = np.array([*points[[27, 33]].mean(axis=0), depth[[0, 16]].mean()])
-    solid = np.concatenate([points, depth[:, None]], axis=1) - centre
-    solid[:, [0, 2]] = solid[:, [0, 2]] @ rotation(yaw)
-    solid[:, [1, 2]] = solid[:, [1, 2]] @ rotation(nod)
-    turned = (solid + centre)[:, :2]
-    side = len(patch)
-    border = np.linspace(0, side, 7)
-    ring = np.array([(u, v) for u in border for v in border if u in (0, side) or v in (0, side)])
-    places = np.concatenate([turned, ring])
-    moves = np.concatenate([points - turned, np.zeros_like(ring)])
-    spline = RBFInterpolator(places, moves, kernel="thin_plate_spline", smoothing=side / 2)
-    coarse = (np.arange(24) + 0.5) * side / 24 - 0.5
-    grid = np.stack(np.meshgrid(coarse, coarse), axis=-1)  # [24, 24, 2], x then y
-    field = spline(grid.reshape(-1, 2)).reshape(24, 24, 2).astype(np.float32)
-    field = cv2.resize(field, (side, side), interpolation=cv2.INTER_LINEAR)
-    rows, columns = np.mgrid[0:side, 0:side].astype(np.float32)
-    bent = cv2.remap(
-        patch, columns + field[..., 0], rows + field[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return bent, turned
-
-
-def wear(patch: np.ndarray, points: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Glasses, sunglasses or a block in front of the face, drawn on a patch: photographs have them, the portraits
-    few.
-    """
-    import cv2
-
-    patch = np.ascontiguousarray(patch)
-    eyes = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
-    span = float(np.linalg.norm(eyes[1] - eyes[0]))
-    shade = tuple(int(v) for v in random.integers(0, 70, 3))
-    chance = random.random()
-    if chance < 0.35:
-        size = random.uniform((0.26, 0.2), (0.5, 0.42)) * span
-        angle = float(np.degrees(np.arctan2(*(eyes[1] - eyes[0])[::-1])))
-        thickness = -1 if chance < 0.24 else max(1, round(0.03 * span * random.uniform(0.6, 2)))
-        drawn = patch.copy()
-        drop = random.uniform(-0.05, 0.15) * span * np.array([-np.sin(np.radians(angle)), np.cos(np.radians(angle))])
-        eyes = [eye + drop for eye in eyes]
-        square = random.random() < 0.5
-        for eye in eyes:
-            lens = tuple(eye.tolist()), tuple((2 * size).tolist()), angle
-            if square:
-                corners = np.rint(cv2.boxPoints(lens)).astype(np.int32)
-                cv2.polylines(drawn, [corners], True, shade, max(1, thickness), cv2.LINE_AA)
-                if thickness < 0:
-                    cv2.fillPoly(drawn, [corners], shade)
-            else:
-                cv2.ellipse(drawn, lens, shade, thickness, cv2.LINE_AA)
-        if thickness < 0 and random.random() < 0.5:  # the sky or a street in the lenses
-            lenses = (drawn != patch).any(axis=-1)
-            frame = cv2.erode(lenses.astype(np.uint8), None, iterations=max(1, round(0.04 * span))) > 0
-            lenses = frame if random.random() < 0.7 else lenses
-            cells = int(random.integers(2, 9))
-            mirror = random.integers(0, 256, (cells, cells, 3), np.uint8)
-            mirror = cv2.resize(mirror, patch.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-            light = random.uniform(0, 255) * random.random()
-            drawn[lenses] = np.clip(0.5 * mirror[lenses] + light, 0, 255).astype(np.uint8)
-        cv2.line(drawn, *(tuple(np.rint(eye).astype(int).tolist()) for eye in eyes), shade, max(1, round(0.04 * span)))
-        strength = random.uniform(0.75, 1)
-        patch = cv2.addWeighted(drawn, strength, patch, 1 - strength, 0)
-    elif chance < 0.47:  # hair, a hand, a cup
-        centre = points[random.integers(68)] + random.normal(0, 0.3 * span, 2)
-        half = random.uniform(0.15, 0.5, 2) * span
-        corners = np.rint([centre - half, centre + half]).astype(int)
-        colour = tuple(int(v) for v in random.integers(0, 256, 3))
-        if random.random() < 0.5:
-            cv2.rectangle(patch, *map(tuple, corners.tolist()), colour, -1)
-        else:
-            bend = centre + random.normal(0, 1.2 * span, (3, 2))
-            cv2.polylines(
-                patch, [np.rint(bend).astype(np.int32)], False, colour, max(1, int(random.uniform(0.03, 0.3) * span))
-            )
-    return patch
-
-
-def landmark_patch(sample: Sample, random: np.random.Generator, plain: bool = False, turned: float = 0.3):
-    """One training patch: grey [PATCH, PATCH], its landmarks [68, 2] and the jittered detector box (left, top,
-    right, bottom).
-    """
-    import cv2
-
-    angle = 0.0 if plain else random.choice([random.normal(0, 8), random.uniform(-42, 42)], p=[0.6, 0.4])
-    scale = 1.0 if plain else np.exp(random.normal(0, 0.08))
-    stretch = 1.0 if plain else np.exp(random.normal(0, 0.04))
-    centre, width = box_of_landmarks(sample.landmarks)
-    linear = FACE / width * scale * (rotation(angle) @ np.diag([stretch, 1 / stretch]))
-    mirror = not plain and random.random() < 0.5
-    if mirror:
-        linear = np.diag([-1.0, 1.0]) @ linear
-    matrix = np.concatenate([linear, (PATCH / 2 - linear @ centre)[:, None]], axis=1)
-    points = transform(sample.landmarks, matrix)
-    if mirror:
-        points = points[MIRRORED]
-    patch = warp(sample.image, matrix, PATCH, border=float(random.integers(256)))
-    if not plain:
-        if random.random() < turned:
-            depth = sample.depth[MIRRORED if mirror else slice(None)] * abs(np.linalg.det(linear)) ** 0.5
-            patch, points = turn_head(patch, points, depth, random)
-        patch = degrade(wear(patch, points, random), random)
-    # The box is the detector's: of a face turned in the picture it keeps the upright square around the same centre.
-    middle, width = box_of_landmarks(points)
-    half = width / 2
-    if not plain:
-        middle = middle + random.normal(0, 0.05, 2) * FACE
-        half *= np.exp(random.normal(0, 0.07))
-    return cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY), points, (*(middle - half), *(middle + half))
-
-
-def train_landmarks(options: argparse.Namespace) -> None:
-    """Fit dlib's regression trees (Kazemi and Sullivan, CVPR 2014) to augmented portraits and write the .dat file."""
-    import dlib
-
-    samples = [s for s in read_samples(options.pictures, options.labels) if options.all or not is_held_out(s.name)]
-    random = np.random.default_rng(options.seed)
-    patches, annotations = [], []
-    for sample in samples:
-        for copy in range(options.copies):
-            patch, points, box = landmark_patch(sample, random, plain=copy == 0, turned=options.turned)
-            rectangle = dlib.rectangle(*(int(round(v)) for v in box))
-            parts = [dlib.point(int(round(x)), int(round(y))) for x, y in points]
-            patches.append(patch)
-            annotations.append([dlib.full_object_detection(rectangle, parts)])
-    settings = dlib.shape_predictor_training_options()
-    settings.cascade_depth = options.cascade
-    settings.num_trees_per_cascade_level = options.trees
-    settings.tree_depth = options.depth
-    settings.nu = options.nu
-    settings.oversampling_amount = options.oversampling
-    settings.oversampling_translation_jitter = 0.0
-    settings.feature_pool_size = 500
-    settings.feature_pool_region_padding = options.padding
-    settings.lambda_param = 0.1
-    settings.num_test_splits = 20
-    settings.num_threads = options.threads
-    settings.random_seed = str(options.seed)
-    settings.be_verbose = False
-    started = time.perf_counter()
-    predictor = dlib.train_shape_predictor(patches, annotations, settings)
-    temporary = options.output.with_suffix(".part")
-    predictor.save(str(temporary))
-    os.replace(temporary, options.output)
-    size = options.output.stat().st_size / 1e6
-    print(f"{options.output}: {len(patches)} patches, {size:.2f} MB, {time.perf_counter() - started:.0f} s")
-
-
-# ---------------------------------------------------------------------------------------------------------- segmenter
 
 
 @dataclass(frozen=True)
@@ -332,6 +239,37 @@ def invented_background(side: int, random: np.random.Generator) -> np.ndarray:
     return mixed.clip(0, 255).astype(np.uint8)
 
 
+def dead_leaves(side: int, random: np.random.Generator) -> np.ndarray:
+    """Shapes of all sizes that hide one another, more or less out of focus: uint8 RGB [side, side, 3].
+
+    Such pictures have the edge and size statistics of photographs (Lee, Mumford and Huang, IJCV 2001), which the plain
+    walls behind the portraits lack.
+    """
+    import cv2
+
+    picture = np.full((side, side, 3), random.integers(0, 256, 3), np.uint8)
+    palette = random.integers(0, 256, (int(random.integers(3, 12)), 3))
+    for size in sorted(0.5 * side * random.random(int(random.integers(15, 70))) ** 2.5 + 2, reverse=True):
+        colour = np.clip(palette[random.integers(len(palette))] + random.normal(0, 20, 3), 0, 255)
+        centre, shape = random.uniform(0, side, 2), size * random.uniform(0.3, 1, 2)
+        box = tuple(centre.tolist()), tuple((2 * shape).tolist()), float(random.uniform(0, 180))
+        if random.random() < 0.5:
+            cv2.ellipse(picture, box, tuple(colour.tolist()), -1, cv2.LINE_AA)
+        else:
+            cv2.fillPoly(picture, [np.rint(cv2.boxPoints(box)).astype(np.int32)], tuple(colour.tolist()), cv2.LINE_AA)
+    if random.random() < 0.6:
+        picture = cv2.GaussianBlur(picture, (0, 0), random.uniform(0.5, 6))
+    return picture
+
+
+def recolour(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A person under another light than their background: gamma, gain and tint of uint8 RGB by a table."""
+    levels = np.arange(256)[:, None] / 255
+    table = levels ** np.exp(random.normal(0, 0.4)) * np.exp(random.normal(0, 0.12, 3) + random.normal(-0.05, 0.2))
+    table = (np.clip(table, 0, 1) * 255).astype(np.uint8)
+    return np.stack([table[image[..., channel], channel] for channel in range(3)], axis=-1)
+
+
 def segmenter_example(everyone: list[Layers], side: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """One training pair: uint8 RGB [side, side, 3] and its soft mask float32 [side, side]."""
     import cv2
@@ -357,6 +295,9 @@ def segmenter_example(everyone: list[Layers], side: int, random: np.random.Gener
     else:
         person = warp(layers.person, matrix, side)
         if random.random() < 0.5:
+            person = recolour(person, random)
+        choice = random.random()
+        if choice < 0.4:
             behind = everyone[random.integers(len(everyone))].background
             extent = int(random.uniform(0.4, 1) * min(behind.shape[:2]))
             top, left = (random.integers(length - extent + 1) for length in behind.shape[:2])
@@ -364,6 +305,8 @@ def segmenter_example(everyone: list[Layers], side: int, random: np.random.Gener
                 behind[top : top + extent, left : left + extent], (side, side), interpolation=cv2.INTER_AREA
             )
             behind = degrade(behind[:, ::-1] if random.random() < 0.5 else behind, random)
+        elif choice < 0.7:
+            behind = dead_leaves(side, random)
         else:
             behind = invented_background(side, random)
         share = mask[..., None]
@@ -392,10 +335,8 @@ def segmentation_loss(logits, mask):
     return cross_entropy + (1 - (2 * shared + 1) / (total + 1)).mean()
 
 
-def batches(everyone: list[Layers], options: argparse.Namespace):
-    """Training batches made ahead by a thread: (step, images [N, 3, s, s] in [-1, 1], masks [N, 1, s, s])."""
-    from concurrent.futures import ThreadPoolExecutor
-
+def segmenter_batches(everyone: list[Layers], options: argparse.Namespace):
+    """Training batches made ahead: images [N, 3, s, s] in [-1, 1], masks [N, 1, s, s]."""
     from ppgan_apps.images import to_array
 
     def make(step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -404,12 +345,7 @@ def batches(everyone: list[Layers], options: argparse.Namespace):
         pairs = [segmenter_example(everyone, side, random) for _ in range(options.batch)]
         return to_array([picture for picture, _ in pairs]), np.stack([mask for _, mask in pairs])[:, None]
 
-    with ThreadPoolExecutor(1) as pool:
-        coming = [pool.submit(make, step) for step in range(3)]
-        for step in range(options.steps):
-            yield step, *coming.pop(0).result()
-            if step + 3 < options.steps:
-                coming.append(pool.submit(make, step + 3))
+    yield from made_ahead(make, options.steps)
 
 
 def train_segmenter(options: argparse.Namespace) -> None:
@@ -426,71 +362,128 @@ def train_segmenter(options: argparse.Namespace) -> None:
         from ppgan_apps.weights import load_strict, read_weights
 
         load_strict(network, read_weights(options.start), str(options.start))
-    warm = 100
+    optimizer = paddle.optimizer.AdamW(options.rate, parameters=network.parameters(), weight_decay=1e-3)
+
+    def loss_of(images, masks):
+        return segmentation_loss(network(images), masks)
+
+    train(network, loss_of, optimizer, segmenter_batches(everyone, options), options)
+
+
+# ------------------------------------------------------------------------------------------------------------ training
+
+
+def made_ahead(make, steps: int):
+    """What `make(step)` gives for each step, made by a thread while the steps before are worked on."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = [pool.submit(make, step) for step in range(min(3, steps))]
+        for step in range(steps):
+            yield coming.pop(0).result()
+            if step + 3 < steps:
+                coming.append(pool.submit(make, step + 3))
+
+
+def train(network, loss_of, optimizer, batches, options: argparse.Namespace) -> None:
+    """Fits `network` for options.steps batches; its running average is written every 200 steps and at the end.
+
+    Beside the weights a log is written, one JSON line for every 50 steps: step, loss (their mean), seconds.
+    """
+    import paddle
 
     def rate(step: int) -> float:
-        """Linear rise over `warm` steps, then half a cosine down to a hundredth."""
+        """Linear rise over 100 steps, then half a cosine down to a hundredth."""
         fall = 0.505 + 0.495 * np.cos(np.pi * step / options.steps)
-        return options.rate * min((step + 1) / warm, 1.0) * fall
+        return options.rate * min((step + 1) / 100, 1.0) * fall
 
-    optimizer = paddle.optimizer.AdamW(options.rate, parameters=network.parameters(), weight_decay=1e-3)
-    started, average = time.perf_counter(), None
-    for step, images, masks in batches(everyone, options):
-        optimizer.set_lr(rate(step))
-        loss = segmentation_loss(network(paddle.to_tensor(images)), paddle.to_tensor(masks))
-        loss.backward()
-        optimizer.step()
-        optimizer.clear_grad()
-        value = float(loss)
-        average = value if average is None else 0.98 * average + 0.02 * value
-        if (step + 1) % 100 == 0:
-            print(f"step {step + 1} loss {average:.4f} {time.perf_counter() - started:.0f} s", flush=True)
-        if (step + 1) % 200 == 0 or step + 1 == options.steps:
-            save_segmenter(network, options.output, step + 1)
+    log = options.output.with_suffix(".jsonl")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    mean = {name: value.clone() for name, value in network.state_dict().items()}
+    started, losses = time.perf_counter(), []
+    with log.open("w") as lines:
+        for step, batch in enumerate(batches, start=1):
+            optimizer.set_lr(rate(step - 1))
+            loss = loss_of(*(paddle.to_tensor(array) for array in batch))
+            loss.backward()
+            optimizer.step()
+            optimizer.clear_grad()
+            follow(mean, network, min(0.995, step / (step + 10)))
+            losses.append(float(loss))
+            if step % 50 == 0 or step == options.steps:
+                facts = {"step": step, "loss": round(float(np.mean(losses)), 5)}
+                facts["seconds"] = round(time.perf_counter() - started)
+                print(json.dumps(facts), file=lines, flush=True)
+                print(f"step {step}/{options.steps} loss {facts['loss']} {facts['seconds']} s", flush=True)
+                losses.clear()
+            if step % 200 == 0 or step == options.steps:
+                save(network, mean, options.output, step)
 
 
-def save_segmenter(network, path: Path, step: int) -> None:
-    """The network's weights as float16 safetensors with what is needed to rebuild it."""
+def follow(mean: dict, network, keep: float) -> None:
+    """Moves `mean`, the running average of the network's state, which errs less than the state of any one step."""
+    import paddle
+
+    with paddle.no_grad():
+        for name, value in network.state_dict().items():
+            mean[name].set_value(keep * mean[name] + (1 - keep) * value)
+
+
+def save(network, state: dict, path: Path, step: int) -> None:
+    """The averaged state as float16 safetensors with what is needed to rebuild the network."""
     from ppgan_apps.weights import save_weights
 
     metadata = {
-        "family": "segmenter",
+        "family": {"LandmarkNet": "landmarks", "PortraitSegmenter": "segmenter"}[type(network).__name__],
         "network": network.arguments,
         "step": step,
         "licence": "Apache-2.0",
         "source": "trained on faker-js portraits (CC0 1.0) with labels of mediapipe 0.10.21 (Apache-2.0)",
     }
-    state = {name: value.numpy() for name, value in network.state_dict().items()}
-    save_weights(path, state, metadata, half=True)
+    save_weights(path, {name: value.numpy() for name, value in state.items()}, metadata, half=True)
+
+
+def join_landmarks(options: argparse.Namespace) -> None:
+    """Both landmark networks in one file, as the package holds them."""
+    from ppgan_apps.faces.landmarks import PARTS
+    from ppgan_apps.weights import read_metadata, read_weights, save_weights
+
+    state, metadata = {}, {}
+    for part, path in zip(PARTS, (options.first, options.careful)):
+        facts = read_metadata(path)
+        state |= {f"{part}.{name}": value for name, value in read_weights(path).items()}
+        sizes, steps = metadata.get("network", {}), metadata.get("step", {})
+        metadata = {**facts, "network": {**sizes, part: facts["network"]}, "step": {**steps, part: facts["step"]}}
+    save_weights(options.output, state, metadata, half=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    landmarks = commands.add_parser("landmarks", help="dlib's 68-point shape predictor")
+    landmarks = commands.add_parser("landmarks", help="the network that places 68 points")
     landmarks.set_defaults(train=train_landmarks)
-    landmarks.add_argument("--copies", type=int, default=40, help="augmented patches per portrait")
-    landmarks.add_argument("--cascade", type=int, default=12)
-    landmarks.add_argument("--trees", type=int, default=36, help="trees per cascade level")
-    landmarks.add_argument("--depth", type=int, default=4)
-    landmarks.add_argument("--nu", type=float, default=0.2, help="shrinkage of each tree's answer")
-    landmarks.add_argument(
-        "--padding", type=float, default=0.25, help="margin around the face in which pixels are compared"
-    )
-    landmarks.add_argument("--oversampling", type=int, default=3, help="first guesses per patch")
-    landmarks.add_argument("--turned", type=float, default=0.3, help="share of patches with the head turned in space")
-    landmarks.add_argument("--threads", type=int, default=1)
+    landmarks.add_argument("--steps", type=int, default=3000)
+    landmarks.add_argument("--batch", type=int, default=32)
+    landmarks.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    landmarks.add_argument("--look", choices=SIZES, default="careful", help="the small network or the careful one")
+    landmarks.add_argument("--heads", type=Path, help="keep the portraits' views in this .npz file, or take them there")
+    landmarks.add_argument("--copies", type=int, default=10, help="views of each portrait from other sides")
     segmenter = commands.add_parser("segmenter", help="the portrait segmenter")
     segmenter.set_defaults(train=train_segmenter)
     segmenter.add_argument("--steps", type=int, default=1300)
     segmenter.add_argument("--small-steps", type=int, default=1100, help="first steps at 128 pixels, the others at 192")
     segmenter.add_argument("--batch", type=int, default=12)
     segmenter.add_argument("--rate", type=float, default=4e-3, help="highest learning rate")
-    segmenter.add_argument("--start", type=Path, help="go on from this weight file instead of from chance")
+    join = commands.add_parser("join", help="both landmark networks in one file")
+    join.set_defaults(train=join_landmarks)
+    join.add_argument("first", type=Path)
+    join.add_argument("careful", type=Path)
+    join.add_argument("-o", "--output", type=Path, required=True)
     for command in (landmarks, segmenter):
         command.add_argument("pictures", type=Path, help="folder of portraits")
         command.add_argument("labels", type=Path, help="folder written by tools/label_faces.py")
         command.add_argument("-o", "--output", type=Path, required=True)
+        command.add_argument("--start", type=Path, help="go on from this weight file instead of from chance")
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--all", action="store_true", help="train on the held-out portraits as well")
     options = parser.parse_args(arguments)

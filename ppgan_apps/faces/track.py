@@ -8,17 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from .align import eye_line_angle
-from .detect import (
-    SURE_SCORE,
-    WEAK_SCORE,
-    Face,
-    box_of_landmarks,
-    detect,
-    load_predictor,
-    overlap,
-    place_landmarks,
-    upright_score,
-)
+from .detect import SURE_SCORE, WEAK_SCORE, Face, detect, overlap, upright_score
+from .landmarks import box_of_landmarks, load_placer
 
 # All of a frame is searched this often; between, and where the search misses one, faces are looked for where they were.
 SEARCH_EVERY = 6
@@ -89,10 +80,8 @@ class FaceTracker:
 
     def _look(self, image: np.ndarray, track: Track) -> tuple[np.ndarray, float]:
         """Landmarks placed from the track's last ones, and what the detector thinks of them (-1: no face)."""
-        predictor = load_predictor(self._backend)
-        centre, width = box_of_landmarks(track.landmarks)
-        angle = eye_line_angle(track.landmarks)
-        points = place_landmarks(image, centre, width, angle, predictor)
+        placer = load_placer(self._backend)
+        points = placer.place(image, *box_of_landmarks(track.landmarks), eye_line_angle(track.landmarks))
         return points, upright_score(image, points)
 
     def state(self) -> dict[str, np.ndarray]:

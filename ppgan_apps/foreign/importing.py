@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import unpickling
 from ..errors import OutputError, WeightsError
-from ..weights import load_strict, read_weights, save_weights
+from ..weights import build, load_strict, read_weights, save_weights
 from . import (
     animegan2_pytorch,
     animeganv2_tensorflow,
@@ -209,9 +209,9 @@ def _changed(imported: Imported, changes: Mapping[str, Any]) -> Imported:
 def _build(imported: Imported, source: str):
     """Our network, filled: what is written is what a predictor can load."""
     module, _, kind = imported.network.partition(":")
-    build = getattr(import_module(f"...networks.{module}", __name__), kind)
+    make = getattr(import_module(f"...networks.{module}", __name__), kind)
     try:
-        network = build(**imported.arguments)
+        network = build(make, imported.arguments, imported.state)
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{source} holds a {kind} that the suite cannot build: {error}") from error
     return load_strict(network, imported.state, source)

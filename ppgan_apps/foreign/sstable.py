@@ -12,11 +12,14 @@ import functools
 
 import numpy as np
 
+from ..protobuf import varint
+
 FOOTER_BYTES = 48
 MAGIC = 0xDB4775248B80FB57
 PLAIN, SNAPPY = 0, 1
 TRAILER_BYTES = 5  # how the block is packed, and its checksum
-MAX_BLOCK_BYTES = 64 << 20  # unpacked; TensorFlow's are of 256 KiB
+MAX_BLOCK_BYTES = 4 << 20  # unpacked; TensorFlow's are of 256 KiB
+MAX_TABLE_BYTES = 64 << 20  # of all keys and values together: a key of few bytes may share many with the one before
 CRC32C_POLYNOMIAL = 0x82F63B78  # Castagnoli's, bits reversed
 MASK_DELTA = 0xA282EAD8
 
@@ -29,23 +32,16 @@ def read_table(data: bytes) -> dict[bytes, bytes]:
     _, at = _handle(footer, 0)  # of the metaindex block, which TensorFlow leaves empty
     index, _ = _handle(footer, at)
     entries: dict[bytes, bytes] = {}
-    for _, value in _entries(_block(data, index)):
-        entries.update(_entries(_block(data, _handle(value, 0)[0])))
+    end, left = 0, MAX_TABLE_BYTES
+    for _, value in _entries(_block(data, index), left):
+        handle, _ = _handle(value, 0)
+        if handle[0] < end:  # else a small index could have the same block unpacked a million times
+            raise ValueError("its blocks overlap or are out of order")
+        end = sum(handle)
+        inside = _entries(_block(data, handle), left)
+        left -= sum(len(key) + len(part) for key, part in inside)
+        entries.update(inside)
     return entries
-
-
-def varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number that begins at byte `at`, seven bits a byte, and where the next thing begins. Raises ValueError."""
-    number = 0
-    for shift in range(0, 64, 7):
-        if at >= len(data):
-            break
-        byte = data[at]
-        at += 1
-        number |= (byte & 127) << shift
-        if byte < 128:
-            return number, at
-    raise ValueError("a number does not end")
 
 
 def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
@@ -68,8 +64,9 @@ def _block(data: bytes, handle: tuple[int, int]) -> bytes:
     return data[offset:end] if packing == PLAIN else unpack_snappy(data[offset:end])
 
 
-def _entries(block: bytes) -> list[tuple[bytes, bytes]]:
-    """The keys and values of a block. Its last numbers, where keys are written in full, are for searching only."""
+def _entries(block: bytes, most: int) -> list[tuple[bytes, bytes]]:
+    """The keys and values of a block, of at most `most` bytes. Its last numbers, where keys are written in full, are
+    for searching only."""
     if len(block) < 4:
         raise ValueError("a block is too short")
     end = len(block) - 4 - 4 * int.from_bytes(block[-4:], "little")
@@ -80,6 +77,9 @@ def _entries(block: bytes) -> list[tuple[bytes, bytes]]:
         length, at = varint(block, at)
         if shared > len(key) or at + own + length > end:
             raise ValueError("an entry of a block does not fit into it")
+        most -= shared + own + length
+        if most < 0:
+            raise ValueError(f"it holds more than {MAX_TABLE_BYTES >> 20} MiB")
         key = key[:shared] + block[at : at + own]
         entries.append((key, block[at + own : at + own + length]))
         at += own + length
@@ -114,8 +114,9 @@ def unpack_snappy(data: bytes) -> bytes:
                 back, count = back | (tag >> 5) << 8, (tag >> 2 & 7) + 4
             if not 0 < back <= len(out):
                 raise ValueError("a packed block copies from before its beginning")
-            for _ in range(count):  # byte by byte, since a copy may run into what it writes
-                out.append(out[-back])
+            start = len(out) - back
+            piece = out[start : start + count]
+            out += (piece * (count // len(piece) + 1))[:count]  # a copy may run into what it writes
         if len(out) > length:
             raise ValueError("a packed block unpacks to more than it announces")
     if len(out) != length:

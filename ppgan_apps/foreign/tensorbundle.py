@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,9 +17,10 @@ from typing import BinaryIO
 import numpy as np
 
 from ..errors import WeightsError
-from .sstable import masked_crc32c, read_table, varint
+from ..protobuf import Message, fields
+from .sstable import masked_crc32c, read_table
 
-MAX_INDEX_BYTES = 256 << 20
+MAX_INDEX_BYTES = 16 << 20  # a network of a thousand tensors has one of 50 KB
 MAX_SHARDS = 1000
 STRING = 7  # DataType of text, such as TensorFlow 2's description of its objects: no weights
 BFLOAT16 = 14
@@ -74,7 +74,7 @@ def read_checkpoint(prefix: Path) -> dict[str, np.ndarray]:
         entries = {name: entry for name, entry in entries.items() if entry.dtype != STRING}
     except OSError as error:
         raise WeightsError(f"{index} cannot be read ({error.strerror or error}): check the path.") from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError) as error:  # UnicodeDecodeError of a name too
         reason = "it has no header" if isinstance(error, KeyError) else error
         raise WeightsError(f"{index} is no readable TensorFlow checkpoint ({reason}): download it again.") from error
     return _Shards(prefix, header).read(entries)
@@ -87,8 +87,8 @@ class _Header:
 
     @classmethod
     def parse(cls, message: bytes) -> _Header:
-        fields = {number: value for number, value in _fields(message)}
-        shards, big = fields.get(1, 0), fields.get(2, 0)
+        found = dict(fields(message))
+        shards, big = found.get(1, 0), found.get(2, 0)
         if not isinstance(shards, int) or not 0 < shards <= MAX_SHARDS:
             raise ValueError(f"it speaks of {shards} data files")
         return cls(shards, ">" if big else "<")
@@ -106,44 +106,23 @@ class _Entry:
 
     @classmethod
     def parse(cls, message: bytes) -> _Entry:
-        fields: dict[int, int | bytes] = {1: 0, 2: b"", 3: 0, 4: 0, 5: 0, 6: 0}
-        fields.update(_fields(message))
-        numbers = [fields[number] for number in (1, 3, 4, 5, 6)]
+        found: dict[int, int | Message] = {1: 0, 2: b"", 3: 0, 4: 0, 5: 0, 6: 0}
+        found.update(fields(message))
+        numbers = [found[number] for number in (1, 3, 4, 5, 6)]
         if not all(isinstance(number, int) and 0 <= number < 1 << 62 for number in numbers):
             raise ValueError("an entry makes no sense")
         dtype, shard, offset, size, crc = numbers
-        return cls(dtype, _shape(fields[2]), shard, offset, size, crc, sliced=7 in fields)
+        return cls(dtype, _shape(found[2]), shard, offset, size, crc, sliced=7 in found)
 
 
-def _shape(message: int | bytes) -> tuple[int, ...]:
+def _shape(message: int | Message) -> tuple[int, ...]:
     """A TensorShapeProto: field 2, again and again, is a dimension whose field 1 is its size."""
     if isinstance(message, int):
         raise ValueError("a shape makes no sense")
-    sizes = [dict(_fields(value)).get(1, 0) for number, value in _fields(message) if number == 2]
+    sizes = [dict(fields(value)).get(1, 0) for number, value in fields(message) if number == 2]
     if len(sizes) > 8 or not all(isinstance(size, int) and 0 <= size < 1 << 40 for size in sizes):
         raise ValueError("a shape makes no sense")
     return tuple(sizes)
-
-
-def _fields(message: bytes | int) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of a protocol buffer in their order: number, and value as a number or as bytes."""
-    if isinstance(message, int):
-        raise ValueError("a message makes no sense")
-    at = 0
-    while at < len(message):
-        tag, at = varint(message, at)
-        number, kind = tag >> 3, tag & 7
-        if kind == 0:
-            value, at = varint(message, at)
-        elif kind in (1, 2, 5):
-            length, at = varint(message, at) if kind == 2 else ({1: 8, 5: 4}[kind], at)
-            if at + length > len(message):
-                raise ValueError("a message ends too early")
-            part, at = message[at : at + length], at + length
-            value = part if kind == 2 else int.from_bytes(part, "little")
-        else:
-            raise ValueError(f"a message has a field of the unknown kind {kind}")
-        yield number, value
 
 
 class _Shards:
@@ -159,6 +138,9 @@ class _Shards:
             path = self._path(shard)
             inside = {name: entry for name, entry in entries.items() if entry.shard == shard}
             try:
+                if sum(entry.size for entry in inside.values()) > path.stat().st_size:
+                    raise WeightsError(f"{path} is shorter than its tensors together, or they lie over each other: the "
+                                       "checkpoint is damaged, download it again.")
                 with path.open("rb") as file:
                     arrays.update({name: self._tensor(name, entry, file) for name, entry in inside.items()})
             except OSError as error:

@@ -25,8 +25,8 @@ class Anime2RealPredictor(ImagePredictor):
     kind = "real"
 
     def __init__(self, output_path: str | Path = "output", weight_path: str | Path | None = None,
-                 style: str | None = None, device: str = "auto"):
-        super().__init__(output_path, weight_path, style, device)
+                 style: str | None = None, device: str = "auto", engine: str = "auto"):
+        super().__init__(output_path, weight_path, style, device, engine=engine)
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """uint8 RGB drawing [H, W, 3] -> uint8 RGB picture whose long side is the network's (256 if unknown)."""

@@ -9,6 +9,7 @@ import numpy as np
 from .. import faces as face_tools
 from .. import images
 from ..errors import ConfigError
+from . import tiles
 from .base import ImagePredictor, checked, read, say
 from .onnx_network import PictureNetwork
 from .strips import convolve_in_strips
@@ -31,7 +32,8 @@ class AnimeGANv2Predictor(ImagePredictor):
 
     Source: TachibanaYoshino/AnimeGANv2, bryandlee/animegan2-pytorch. `use_adjust_brightness` gives the anime of a whole
     photo the photo's mean brightness. A photo whose long side is over `max_size` pixels is made smaller first and stays
-    so, since memory grows with its area (about 2 GB per million pixels).
+    so. In the engines onnx and openvino memory does not grow with the photo (see tiles.py); in Paddle it takes about
+    2 GB per million pixels.
 
     `weight_path` may be an ONNX file of any network from picture to picture in [-1, 1], such as AnimeGANv3's.
 
@@ -48,13 +50,15 @@ class AnimeGANv2Predictor(ImagePredictor):
 
     def __init__(self, output_path: str | Path = "output", weight_path: str | Path | None = None,
                  use_adjust_brightness: bool = True, style: str | None = None, max_size: int = 1536,
-                 device: str = "auto", faces: str | None = None, paste_back: bool = False, side_by_side: bool = False):
+                 device: str = "auto", faces: str | None = None, paste_back: bool = False, side_by_side: bool = False,
+                 engine: str = "auto"):
         if max_size < SHORT_SIDE:
             raise ConfigError(f"max_size is {max_size}: use at least {SHORT_SIDE}.")
         if faces not in (None, *FACES):
             raise ConfigError(f"faces is '{faces}': use {', '.join(FACES)}.")
-        super().__init__(output_path, weight_path, style, device)
+        super().__init__(output_path, weight_path, style, device, engine=engine)
         self.use_adjust_brightness, self.max_size = use_adjust_brightness, max_size
+        self._tiles: tiles.Tiled | None = None                 # see _tiled
         for_faces = self.weights.crop == "face"
         self.faces = faces or ("largest" if for_faces else "none")
         self.face_size = self.weights.size if for_faces and self.weights.size else FACE_SIZE
@@ -66,7 +70,7 @@ class AnimeGANv2Predictor(ImagePredictor):
             self.face_size = min(self.fixed_size) if self.fixed_size else self.face_size
             return
         self.multiple_of, self.fixed_size = 2 ** self.network.arguments.get("num_downs", HALVINGS), None
-        if self.device == "cpu" and not self.is_exported:
+        if self.device == "cpu" and not self.is_exported and not self.accelerated:
             convolve_in_strips(self.network)
 
     def predict(self, image: np.ndarray) -> np.ndarray:
@@ -138,10 +142,19 @@ class AnimeGANv2Predictor(ImagePredictor):
         below, right = -height % self.multiple_of, -width % self.multiple_of
         if self.fixed_size:
             below, right = self.fixed_size[0] - height, self.fixed_size[1] - width
+        if height * width > tiles.LARGEST_WHOLE and self._tiled():
+            return [self._tiled().draw(image) for image in batch]
         # "symmetric" repeats the edge pixel and so, unlike "reflect", exists for any fill up to the side itself.
         filled = [np.pad(image, ((0, below), (0, right), (0, 0)), mode="symmetric") for image in batch]
         animes = images.to_images(self._run_network(images.to_array(filled)))
         return [anime[:height, :width] for anime in animes]
+
+
+    def _tiled(self) -> tiles.Tiled | None:
+        """What draws large pictures, where the engine has it; made when the first one comes."""
+        if self._tiles is None and self.is_exported:
+            self._tiles = tiles.Tiled.of(self.network, self.multiple_of)
+        return self._tiles
 
 
 def adjust_brightness(anime: np.ndarray, photo: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import engines, images, runtime, weights, zoo
-from ..errors import ImageError, WeightsError
+from ..errors import ConfigError, ExportError, ImageError, MissingExtra, OutputError, WeightsError
 
 # Below this a picture holds nothing to draw from, and a reflected border of up to a network's stride does not exist.
 MINIMUM_SIDE = 16
@@ -48,8 +48,10 @@ class Predictor:
     weights when they are cached or can be had within a few seconds; else those embedded in the package. One line on
     stderr says which were chosen and under which licence.
 
-    `device` is "auto", "cpu", "gpu" or "gpu:N". Raises WeightsError when weights are missing or made for another
-    network, SuiteError for a device that is not there.
+    `device` is "auto", "cpu", "gpu" or "gpu:N". `engine` is what runs the network, "paddle", "onnx" (ONNX Runtime) or
+    "openvino"; "auto" takes what PPGAN_APPS_ENGINE says, else Paddle on a GPU and the fastest that is installed and can
+    on a processor. Raises WeightsError when weights are missing or made for another network, SuiteError for a device
+    that is not there or an engine that cannot run the network.
     """
 
     zoo_folder: ClassVar[str]                                  # the first half of the names of its zoo records
@@ -57,11 +59,16 @@ class Predictor:
     # "module:class" below networks/. The first is the predictor's own; the others are tried for a weight file whose
     # stated arguments fit them, since a family may be trained with another's generator.
     networks: ClassVar[tuple[str, ...]]
+    layers_needed: ClassVar[bool] = False                      # parts of the network are used, not only its result
 
     def __init__(self, output_path: str | Path = "output", weight_path: str | Path | None = None,
-                 style: str | None = None, device: str = "auto", arguments: Mapping[str, Any] | None = None):
+                 style: str | None = None, device: str = "auto", arguments: Mapping[str, Any] | None = None,
+                 engine: str = "auto"):
         self.output_path = Path(output_path)
+        engines.stated(engine)                                 # a wrong name should cost no time
         self.device = runtime.device(device)
+        # The network in another engine than Paddle, where one runs it.
+        self.accelerated: engines.ExportedNetwork | None = None
         if weight_path is not None and self._is_for_an_engine(weight_path):
             self.network = engines.open_network(weight_path, self.device)
             self.weights = _from_exported(weight_path, self.network)
@@ -69,8 +76,10 @@ class Predictor:
         else:
             self.weights = self._choose_weights(weight_path, style)
             # `arguments` is the caller's guess for a file that does not say how its network is built.
-            self.network = self._load_network(self.weights.network or arguments or {})
-        say(str(self.weights))
+            arguments = self.weights.network or arguments or {}
+            self.network = self._find_accelerated(engine, arguments) or self._load_network(arguments)
+        self.engine = self._choose_engine(engine, arguments)
+        say(f"{self.weights}, engine: {self.engine}")
 
     def _choose_weights(self, weight_path: str | Path | None, style: str | None) -> ChosenWeights:
         if weight_path is not None:
@@ -90,7 +99,8 @@ class Predictor:
             if not set(arguments) <= set(inspect.signature(build).parameters):
                 continue
             try:
-                network = weights.load_strict(build(**arguments), state, source=self.weights.name)
+                network = weights.load_strict(weights.build(build, arguments, state), state,
+                                              source=self.weights.name)
             except WeightsError as error:
                 errors.append(error)
             except (TypeError, ValueError) as error:
@@ -99,6 +109,48 @@ class Predictor:
                 network.eval()
                 return network
         raise errors[0] if errors else self._misfit(f"with {', '.join(sorted(arguments))}")
+
+    def _find_accelerated(self, engine: str, arguments: Mapping[str, Any]) -> engines.ExportedNetwork | None:
+        """The network in the first engine, where an earlier predictor left it: then Paddle is not even imported."""
+        first = engines.choose(engine, self.device)[0]
+        if self.layers_needed or first == engines.PADDLE or self.weights.path.suffix.lower() == ".onnx":
+            return None
+        from .. import engine_cache
+        return engine_cache.find(self._key(arguments), first)
+
+    def _key(self, arguments: Mapping[str, Any]) -> str:
+        """What the exported network is known by; "" where it follows from more than the file."""
+        if self.layers_needed:
+            return ""
+        from .. import engine_cache
+        return engine_cache.file_key(self.weights.path, self.weights.part, self.weights.layout, dict(arguments),
+                                     self.networks if self.weights.network else self.networks[:1])
+
+    def _choose_engine(self, engine: str, arguments: Mapping[str, Any]) -> str:
+        """What runs the network: "paddle", "onnx" or "openvino". One that was named and cannot is an error; one that
+        was not is left out, and a line says so."""
+        brought = engines.brought_by(self.network)
+        if brought:                                            # the weights are an exported network
+            if engine not in ("auto", brought):
+                raise ConfigError(f"{self.weights.name} is run by the engine {brought}, not by {engine}: leave the "
+                                  "engine out.")
+            return brought
+        chosen = engines.choose(engine, self.device)
+        for name in chosen:
+            if name == engines.PADDLE:
+                break
+            from ..engine_cache import accelerated
+            try:
+                self.accelerated = accelerated(self.network, name, self._key(arguments))
+            except (ExportError, MissingExtra, OutputError, WeightsError) as error:
+                if name == chosen[-1]:                         # it was asked for
+                    raise
+                say(f"The engine {name} is left out: {error}")
+                continue
+            if not self.layers_needed:
+                self.network = self.accelerated                # and Paddle's is given back
+            return name
+        return engines.PADDLE
 
     def _misfit(self, reason: str) -> WeightsError:
         family = f" of the family '{self.weights.family}'" if self.weights.family else ""
@@ -126,9 +178,10 @@ class Predictor:
         """float32 [N, 3, H, W] in [-1, 1] through the network. Of several outputs the first."""
         if getattr(self.network, "takes_arrays", False):       # of another runtime than Paddle
             return self.network(array)
-        if self.is_exported:
+        exported = self.accelerated or (self.network if self.is_exported else None)
+        if exported:
             step = self._batch
-            return np.concatenate([self.network(np.ascontiguousarray(array[start:start + step]))[0]
+            return np.concatenate([exported(np.ascontiguousarray(array[start:start + step]))[0]
                                    for start in range(0, len(array), step)])
 
         def first_output(tensor):

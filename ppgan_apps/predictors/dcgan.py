@@ -25,8 +25,8 @@ class DCGANPredictor(Predictor):
     networks = ("dcgan:DCGANGenerator", "dcgan:AvatarGenerator")
 
     def __init__(self, weight_path: str | Path, output_path: str | Path = "output", latent: str | None = None,
-                 device: str = "auto"):
-        super().__init__(output_path, weight_path, device=device)
+                 device: str = "auto", engine: str = "auto"):
+        super().__init__(output_path, weight_path, device=device, engine=engine)
         if self.network.arguments.get("classes"):
             raise ConfigError(f"{self.weights.name} draws a given class, which a sweep of z does not have: use the "
                               f"weights of another family ({', '.join(FAMILIES)}).")

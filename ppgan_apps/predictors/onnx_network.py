@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engines import one_line, onnx_session, parsed
+from ..engines import ONNX, no_text, one_line, onnx_session, parsed
 from ..errors import WeightsError
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -29,13 +29,17 @@ class PictureNetwork:
     it cannot take or a result that is no picture of the size it was given. MissingExtra without onnxruntime.
     """
 
+    engine = ONNX
     takes_arrays = True                                        # a Paddle network takes tensors
 
     def __init__(self, path: str | Path, device: str = "cpu"):
         self.path = Path(path)
         self._session = onnx_session(self.path, device)
-        self.about = parsed(self._session.get_modelmeta().custom_metadata_map)
-        self._name, self._type, shape = self._input()
+        try:
+            self.about = parsed(self._session.get_modelmeta().custom_metadata_map, self.path)
+            self._name, self._type, shape = self._input()
+        except UnicodeDecodeError as error:
+            raise no_text(self.path, error) from error
         self.size, orders = self._read_shape(shape)
         if self.size:
             self._order, self.multiple_of = orders[0], 1

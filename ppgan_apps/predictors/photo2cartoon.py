@@ -52,15 +52,17 @@ class Photo2CartoonPredictor(ImagePredictor):
     def __init__(self, output_path: str | Path = "output", weight_path: str | Path | None = None,
                  style: str | None = None, faces: str = "largest", paste_back: bool = False,
                  landmarks: str = "embedded", segmenter: str = "embedded", device: str = "auto",
-                 age: float | None = None, sex: str | None = None):
+                 age: float | None = None, sex: str | None = None, engine: str = "auto"):
         if faces not in FACES:
             raise ConfigError(f"faces is '{faces}': use {' or '.join(FACES)}.")
         self.groups = groups.Index.read(weight_path) if weight_path is not None else None
         self.age, self.sex = age, sex
         chosen = self._weights_for(age, sex)
-        super().__init__(output_path, weight_path if chosen is None else chosen, style, device)
+        super().__init__(output_path, weight_path if chosen is None else chosen, style, device,
+                         engine=engine)
         self.faces, self.paste_back = faces, paste_back
         self.landmarks, self.segmenter = landmarks, segmenter
+        self._asked_engine = engine
         self._drawers = {chosen: self}                         # path of weights -> what draws with them
 
     def _weights_for(self, age: float | None, sex: str | None) -> Path | None:
@@ -79,7 +81,8 @@ class Photo2CartoonPredictor(ImagePredictor):
         """The predictor whose network draws this person: this one, or one kept for another group."""
         chosen = self._weights_for(self.age if age is None else age, self.sex if sex is None else sex)
         if chosen not in self._drawers:
-            self._drawers[chosen] = type(self)(self.output_path, chosen, device=self.device)
+            self._drawers[chosen] = type(self)(self.output_path, chosen, device=self.device,
+                                               engine=self._asked_engine)
         return self._drawers[chosen]
 
     def predict(self, image: np.ndarray, age: float | None = None, sex: str | None = None) -> np.ndarray:

@@ -48,10 +48,11 @@ class StyleGAN2Predictor(Predictor):
     zoo_folder = "stylegan2"
     public = "stylegan2/ffhq"
     networks = ("stylegan2:StyleGAN2Generator",)
+    layers_needed = True
 
     def __init__(self, output_path: str | Path = "output", weight_path: str | Path | None = None,
                  model_type: str | None = None, seed: int | None = None, size: int = 1024, style_dim: int = 512,
-                 n_mlp: int = 8, channel_multiplier: int = 2, device: str = "auto"):
+                 n_mlp: int = 8, channel_multiplier: int = 2, device: str = "auto", engine: str = "auto"):
         if model_type is not None and model_type not in MODEL_TYPES:
             raise ConfigError(f"There is no model_type '{model_type}': use {', '.join(MODEL_TYPES)}.")
         if seed is not None and not 0 <= seed < 2**32:
@@ -59,7 +60,7 @@ class StyleGAN2Predictor(Predictor):
         if size < 4 or size & (size - 1):
             raise ConfigError(f"The size is {size}: use a power of two of at least 4.")
         arguments = {"size": size, "style_dim": style_dim, "n_mlp": n_mlp, "channel_multiplier": channel_multiplier}
-        super().__init__(output_path, weight_path, MODEL_TYPES.get(model_type), device, arguments)
+        super().__init__(output_path, weight_path, MODEL_TYPES.get(model_type), device, arguments, engine)
         self.seed = np.random.RandomState().randint(2**31) if seed is None else seed
         self.style_dim = self.weights.network["style_dim"] if self.is_exported else self.network.style_dim
         fixed = self.weights.metadata.get("truncation")
@@ -299,6 +300,10 @@ class StyleGAN2Predictor(Predictor):
         For an exported network the latents are z, and truncated by it."""
         if self.is_exported:
             return self._draw_exported(w, self.truncation if truncation is None else truncation)
+        if self.accelerated and noise is None:                 # it has the stored noise in it
+            rows = np.asarray(w, np.float32)
+            rows = rows if rows.ndim == 3 else rows[:, None]   # [N, 1 or n_latent, style_dim]
+            return [picture for row in rows for picture in images.to_images(self.accelerated(row[None])[0])]
         import paddle
         maps = "stored" if noise is None else [paddle.to_tensor(values) for values in noise]
         return images.to_images(self._one_by_one(lambda rows: self.network.synthesis(rows, noise=maps), w))

@@ -7,37 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.faces import FRONTAL, angle_error, is_on, turn
 from ppgan_apps.errors import ImageError, WeightsError
 from ppgan_apps.faces import Face, detect
-from ppgan_apps.faces.align import crop_matrix, eye_line_angle, rotation, transform, warp
-from ppgan_apps.faces.detect import box_of_landmarks, merge, overlap
+from ppgan_apps.faces.align import crop_matrix, transform
+from ppgan_apps.faces.detect import merge, overlap
 from ppgan_apps.images import read_image
 
 LABELS = np.load(Path(__file__).parent / "labels.npz")
-# Looked at one by one: these show a profile, a face that is hidden, or one bent far up or down; all others are frontal.
-NOT_FRONTAL = {"002", "003", "008", "012", "017", "018", "019", "024", "026", "040", "043", "048"}
-FRONTAL = [f"{number:03d}" for number in range(1, 51) if f"{number:03d}" not in NOT_FRONTAL]
 # Eyes that cannot be seen: mirrored sunglasses, hair and shadow over one eye.
 HIDDEN_EYES = {"010", "021"}
-
-
-def turn(image: np.ndarray, points: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """The picture and its landmarks turned clockwise by `angle` degrees, nothing cut off, white around."""
-    height, width = image.shape[:2]
-    linear = rotation(-angle)
-    room = tuple(int(v) for v in np.ceil(np.abs(linear) @ (width, height)))
-    matrix = np.concatenate([linear, (np.array(room) / 2 - linear @ (width / 2, height / 2))[:, None]], axis=1)
-    return warp(image, matrix, room), transform(points, matrix)
-
-
-def is_on(face: Face, points: np.ndarray) -> bool:
-    """Whether a found face lies on the labelled one."""
-    centre, width = box_of_landmarks(points)
-    return float(np.linalg.norm(box_of_landmarks(face.landmarks)[0] - centre)) < 0.3 * width
-
-
-def angle_error(found: np.ndarray, points: np.ndarray) -> float:
-    return abs((eye_line_angle(found) - eye_line_angle(points) + 180) % 360 - 180)
 
 
 @pytest.mark.parametrize("name", FRONTAL)

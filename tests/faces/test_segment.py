@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.faces import intersection_over_union, label_mask
 from ppgan_apps.errors import ImageError, MissingExtra, NoFaceError, SuiteError
 from ppgan_apps.faces import prepare_face, segment
-from ppgan_apps.faces.align import crop_face, crop_matrix, transform
+from ppgan_apps.faces.align import crop_face, transform
 from ppgan_apps.faces.segment import guided_filter, letterbox
 from ppgan_apps.images import read_image
 
@@ -18,16 +19,12 @@ LABELS = np.load(Path(__file__).parent / "labels.npz")
 HELD_OUT = sorted(name[5:] for name in LABELS.files if name.startswith("mask_"))
 
 
-def intersection_over_union(one: np.ndarray, other: np.ndarray) -> float:
-    return float((one & other).sum() / (one | other).sum())
-
-
 def portrait(shared: Path, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A held-out portrait's 256 px crop, its landmarks in the crop, and mediapipe's mask of it (bool)."""
     sex, number = name.split("_")
     image, points = read_image(shared / "data" / "portraits" / sex / f"{number}.jpg"), LABELS[f"portrait_{name}"]
-    mask = np.unpackbits(LABELS[f"mask_{name}"]).reshape(256, 256).astype(bool)
-    return crop_face(image, points).image, transform(points, crop_matrix(points, 256)), mask
+    crop = crop_face(image, points)
+    return crop.image, transform(points, crop.to_crop), label_mask(LABELS, f"mask_{name}")
 
 
 def test_guided_filter_keeps_a_constant():

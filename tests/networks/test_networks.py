@@ -20,6 +20,7 @@ from ppgan_apps.networks.animegan import AnimeGANDiscriminator, AnimeGANGenerato
 from ppgan_apps.networks.animeganv2 import AnimeGANv2Discriminator, AnimeGANv2Generator
 from ppgan_apps.networks.cartoongan import CartoonGANDiscriminator, CartoonGANGenerator
 from ppgan_apps.networks.dcgan import AvatarDiscriminator, AvatarGenerator, DCGANDiscriminator, DCGANGenerator
+from ppgan_apps.networks.landmarks import LandmarkNet
 from ppgan_apps.networks.mlp import MLPDiscriminator, MLPGenerator
 from ppgan_apps.networks.mobilefacenet import MobileFaceNet, recognisable_face
 from ppgan_apps.networks.mobilenetv2 import MobileNetV2
@@ -48,6 +49,8 @@ SMALL = {
     "cgan_discriminator": (DCGANDiscriminator, {"size": 16, "width": 4, "classes": 3}, [1, 3, 16, 16]),
     "dcgan": (DCGANGenerator, {"width": 4, "channels": 1}, [1, 100]),
     "dcgan_discriminator": (DCGANDiscriminator, {"width": 4, "dropout": 0.1}, [1, 3, 32, 32]),
+    "landmarks": (LandmarkNet, {"points": 3, "widths": [4, 4, 4, 4], "depths": [0, 1, 1, 0], "hidden": 8, "side": 32},
+                  [1, 1, 32, 32]),
     "mlp": (MLPGenerator, {"width": 16}, [1, 100]),
     "mlp_discriminator": (MLPDiscriminator, {"widths": [6, 5]}, [1, 1, 28, 28]),
     "mobilefacenet": (MobileFaceNet, {}, [1, 3, 112, 112]),
@@ -294,6 +297,18 @@ def test_mobilefacenet_counts_what_its_layers_say():
 
 def test_the_segmenter_is_as_small_as_described():
     assert round(trained(PortraitSegmenter) / 1e6, 2) == 0.14
+
+
+def test_landmarks_are_the_middle_of_their_heat_maps():
+    network = LandmarkNet(points=2, widths=(4, 4, 4, 4), depths=(0, 0, 0, 0), hidden=8, side=64)
+    network.eval()
+    network.heat.weight.set_value(paddle.zeros_like(network.heat.weight))
+    _, points = network(paddle.uniform([1, 1, 64, 64]))
+    np.testing.assert_allclose(points.numpy(), 0, atol=1e-6)   # every cell as likely: the middle of the patch
+    cells = np.full([8, 8], -50.0)
+    cells[2, 5] = cells[2, 6] = 50                              # row 2 of 8, between columns 5 and 6
+    places = paddle.nn.functional.softmax(paddle.to_tensor(cells.ravel(), "float32")) @ network.places
+    np.testing.assert_allclose(places.numpy(), [(6 * 8) / 32 - 1, (2.5 * 8) / 32 - 1], atol=1e-5)
 
 
 @pytest.mark.parametrize("network", [lambda: UnetGenerator(num_downs=5, ngf=32), lambda: NLayerDiscriminator(),

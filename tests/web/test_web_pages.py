@@ -1,0 +1,210 @@
+"""The pages of `ppgan-apps serve` in headless Chromium: the command itself, both languages, a phone."""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+
+for _package in ("gradio", "prometheus_client"):
+    pytest.importorskip(_package, reason="needs the extra `web`")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra `browser`")
+
+from tests import clips  # noqa: E402
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EXAMPLES = REPOSITORY / "ppgan_apps" / "web" / "examples"
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+           "--disable-sync", "--no-first-run"]
+PATIENCE = 180_000                                             # milliseconds, for a busy machine
+DESK, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
+
+
+def chromium():
+    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") \
+        or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """(address, the folder for temporary files) of `ppgan-apps serve`, started and ended as a user does."""
+    if not chromium():
+        pytest.skip("needs a Chromium (apt install chromium, or its path in CHROMIUM)")
+    folder = tmp_path_factory.mktemp("tmp")
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(folder), "PPGAN_APPS_OFFLINE": "1"}
+    command = [sys.executable, "-m", "ppgan_apps", "serve", "--port", "0", "--device", "cpu", "--max-upload", "0.5",
+               "--max-pixels", "0.5", "--max-frames", "400", "--keep", "0.2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+                          cwd=folder) as process:
+        try:
+            yield process.stdout.readline().split()[0], folder
+        finally:
+            process.send_signal(signal.SIGTERM)
+            output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0 and "Traceback" not in errors, errors
+    assert list(folder.glob("*")) == []                        # no upload, no result, nothing beside them
+
+
+@pytest.fixture(scope="module")
+def browser(served):
+    with playwright.sync_playwright() as driver:
+        chrome = driver.chromium.launch(executable_path=chromium(), args=OPTIONS)
+        yield chrome
+        chrome.close()
+
+
+@pytest.fixture
+def visit(browser, served):
+    """Opens the page in a window of a size, with a language; afterwards looks at what it asked for and complained of.
+    """
+    pages = []
+
+    def open_page(size=DESK, language="en-US", path="/"):
+        context = browser.new_context(viewport=size, locale=language)
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.asked, page.faults = [], []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        page.on("console", lambda message: page.faults.append(message.text) if message.type == "error" else None)
+        page.goto(served[0] + path, timeout=PATIENCE)
+        page.wait_for_selector("#cartoon-input button", state="attached")
+        pages.append(page)
+        return page
+    yield open_page
+    for page in pages:
+        hosts = {urlsplit(url).netloc for url in page.asked if url.startswith(("http", "ws"))}
+        assert hosts == {urlsplit(served[0]).netloc}           # offline: no font, script or count from elsewhere
+        assert page.faults == []
+        page.context.close()
+
+
+def keep(page, name):
+    """A screenshot for people to look at, where SCREENSHOTS names a folder for them."""
+    if os.environ.get("SCREENSHOTS"):
+        page.wait_for_timeout(1500)
+        page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / f"{name}.png", full_page=True)
+
+
+def open_tab(page, *names):
+    for name in names:
+        page.get_by_role("tab", name=name, exact=True).locator("visible=true").first.click()
+
+
+def give(page, panel, path):
+    field = page.locator(f"#{panel}-input input[type=file]").first
+    field.wait_for(state="attached")
+    field.set_input_files(str(path))
+
+
+def draw(page, panel):
+    page.locator(f"#{panel}-start").click()
+
+
+def status(page, panel, kind):
+    """The status line once it is of a kind: done, fault or stopped."""
+    line = page.locator(f"#{panel}-status .status.{kind}")
+    line.wait_for()
+    return line.inner_text()
+
+
+def loaded(page, selector):
+    """Waits until a picture is there, and gives its natural (width, height)."""
+    page.wait_for_function("s => { const e = document.querySelector(s); return e && e.complete && e.naturalWidth }",
+                           arg=selector)
+    return page.eval_on_selector(selector, "e => [e.naturalWidth, e.naturalHeight]")
+
+
+def test_upload_draw_compare_download(visit, tmp_path):
+    page = visit()
+    give(page, "cartoon", EXAMPLES / "portrait_1.jpg")
+    page.wait_for_selector("#cartoon-input img")
+    draw(page, "cartoon")
+    assert re.search(r"Done in .* photo2cartoon/embedded, licence: Apache-2.0", status(page, "cartoon", "done"))
+    assert loaded(page, "#cartoon-result img") == [256, 256]
+    assert page.locator("#cartoon-result img").count() == 2    # before and after
+    keep(page, "cartoon")
+    with page.expect_download() as download:
+        page.locator("#cartoon-download").click()
+    download.value.save_as(tmp_path / "cartoon.png")
+    cartoon = np.asarray(Image.open(tmp_path / "cartoon.png").convert("RGB"))
+    assert cartoon.shape == (256, 256, 3) and (cartoon[0, -1] == 255).all()
+
+
+def test_example_and_a_picture_without_a_face(visit, tmp_path):
+    page = visit()
+    Image.fromarray(np.full((200, 200, 3), 120, np.uint8)).save(tmp_path / "wall.png")
+    give(page, "cartoon", tmp_path / "wall.png")
+    page.wait_for_selector("#cartoon-input img")
+    draw(page, "cartoon")
+    assert "No face was found" in status(page, "cartoon", "fault")
+    keep(page, "no_face")
+    open_tab(page, "Real")
+    page.locator("button.gallery-item, .gallery-item button, .gallery-item").locator("visible=true").first.click()
+    page.wait_for_selector("#real-input img")
+    draw(page, "real")
+    status(page, "real", "done")
+    assert loaded(page, "#real-result img") == [256, 256]
+    keep(page, "real")
+
+
+def test_chinese_by_the_browser_and_by_the_address(visit, tmp_path):
+    page = visit(language="zh-CN")
+    assert page.url.endswith("/zh/") and page.inner_text("h1") == "人像与动漫"
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
+    page.locator("nav .language").click()
+    page.wait_for_selector("text=Portraits and anime")
+    page = visit(path="/?lang=zh")                             # by a browser that speaks English
+    page.wait_for_selector("#cartoon-input :text('点击上传')")  # Gradio's own words too
+    Image.fromarray(np.full((800, 900, 3), 120, np.uint8)).save(tmp_path / "large.png")
+    give(page, "cartoon", tmp_path / "large.png")
+    page.wait_for_selector("#cartoon-input img")
+    draw(page, "cartoon")
+    assert "900x800" in status(page, "cartoon", "fault") and "请" in status(page, "cartoon", "fault")
+    keep(page, "chinese")
+
+
+def test_on_a_phone_nothing_is_wider_than_the_window(visit):
+    page = visit(PHONE)
+    open_tab(page, "Avatars")
+    draw(page, "draw")
+    status(page, "draw", "done")
+    assert loaded(page, "#draw-result img")[0] > 300
+    keep(page, "phone_avatars")
+    for name in (("Cartoon",), ("Avatars", "Mix styles"), ("Avatars", "Latent sweep")):
+        open_tab(page, *name)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    box = page.locator("#sweep-start").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"] and box["height"] >= 36
+    keep(page, "phone_sweep")
+
+
+def test_a_video_shows_its_progress_and_can_be_cancelled(visit, served, tmp_path):
+    pytest.importorskip("av", reason="needs the extra `video`")
+    page = visit()
+    open_tab(page, "Anime", "Video")
+    give(page, "anime_clip", clips.write(tmp_path / "long.mp4", frames=390, size=(256, 192), sound=False))
+    page.wait_for_selector("#anime_clip-input video")
+    draw(page, "anime_clip")
+    page.wait_for_selector("#anime_clip-status :text('of 390')")
+    keep(page, "video")
+    page.locator("#anime_clip-stop").click()
+    assert "cancelled" in status(page, "anime_clip", "stopped")
+    ended = requests.get(f"{served[0]}/metrics", timeout=60).text
+    assert 'ppgan_apps_jobs_total{kind="page_anime_clip",state="cancelled"} 1.0' in ended
+    assert requests.get(f"{served[0]}/health", timeout=60).json()["running"] == 0
+
+
+def test_models_and_licences(visit):
+    page = visit()
+    open_tab(page, "Models")
+    row = page.locator("tr", has_text="stylegan2/avatars")
+    assert "CC-BY-4.0" in row.inner_text() and "in the package" in row.inner_text()
+    keep(page, "models")
