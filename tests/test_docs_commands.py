@@ -27,6 +27,7 @@ ONLY_PARSED = {
     r"tools/embed\.py": "writes into the package",
     r"tools/record_run\.py": "writes into docs/training: tests/tools/test_record_run.py runs it",
     r"--seeds 0-299|samples --count 300": "draws and measures 300 pictures",
+    r"ppgan-apps serve|^curl ": "starts a server: tests/web does, with a browser",
     r"^export ": "sets a variable: tests/test_adding_a_family.py runs that page",
     r"ragan\.yaml": "tests/test_adding_a_family.py runs that page",
 }
@@ -74,8 +75,10 @@ def test_commands_are_accepted(page, monkeypatch):
 
 
 def check_foreign(words):
-    """Commands of others: pip's name extras that there are, and nothing else is expected."""
-    assert words[0] in ("pip", "python3", ".venv/bin/pip", ".venv/bin/pytest", "export"), words
+    """Commands of others: pip's name extras that there are, curl an address of our API; nothing else is expected."""
+    assert words[0] in ("pip", "python3", ".venv/bin/pip", ".venv/bin/pytest", "export", "curl"), words
+    for path in re.findall(r"http://127\.0\.0\.1:8000/api/v1(/\S+)", " ".join(words)):
+        assert f'"{path}"' in (ROOT / "ppgan_apps" / "web" / "api.py").read_text(encoding="utf-8")
     named = re.findall(r"\.\[([\w,]+)\]", " ".join(words))
     assert {extra for group in named for extra in group.split(",")} <= set(extras()), words
 
