@@ -52,7 +52,7 @@ footer {display: none !important}
   .models thead {display: none}
   .models tr {display: block; padding: 10px 0; border-top: 1px solid var(--border-color-primary)}
   .models td {display: block; border: 0 !important; padding: 2px 0 !important}
-  .main-tabs button[role=tab] {padding: 0 9px}
+  .main-tabs .tab-container button {padding: 0 5px !important; font-size: .85rem !important}
   .models td:empty {display: none}
   .models td:not(:first-child)::before {content: attr(data-label) ": "; color: var(--body-text-color-subdued)}
 }
