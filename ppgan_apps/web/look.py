@@ -35,7 +35,8 @@ CSS = """
 @keyframes turn {to {transform: rotate(360deg)}}
 @media (prefers-reduced-motion: reduce) {.status.busy::before {animation: none}}
 .seed {align-items: flex-end !important; flex-wrap: nowrap !important}
-.models table {width: 100%; border-collapse: collapse; font-size: .9rem}
+.gradio-container video {max-height: 360px}
+.models table {width: 100%; border: 0 !important; border-collapse: collapse; font-size: .9rem}
 .models th {text-align: left; padding: 8px 12px 8px 0; white-space: nowrap}
 .models td {padding: 8px 12px 8px 0 !important; vertical-align: top}
 .models th, .models td {border: 0 !important; border-top: 1px solid var(--border-color-primary) !important}
