@@ -116,11 +116,11 @@ def _serve(settings, folder: Path, arguments: argparse.Namespace) -> int:
     runtime.device(settings.device)                            # a device that is not there is told before anything
     listening = _listen(arguments.host, arguments.port)
     service = Service(settings, folder)
-    config = uvicorn.Config(create(service, arguments.pages), log_level="warning", access_log=False,
-                            timeout_graceful_shutdown=FAREWELL_SECONDS)
-    _tell(arguments.host, listening.getsockname()[1])
     before = signal.signal(signal.SIGTERM, _as_ctrl_c)
     try:
+        config = uvicorn.Config(create(service, arguments.pages), log_level="warning", access_log=False,
+                                timeout_graceful_shutdown=FAREWELL_SECONDS)
+        _tell(arguments.host, listening.getsockname()[1])
         uvicorn.Server(config).run(sockets=[listening])
     except KeyboardInterrupt:                                  # uvicorn passes on the signal that ended it
         pass

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -38,7 +39,7 @@ def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tmp")
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(folder), "PPGAN_APPS_OFFLINE": "1"}
     command = [sys.executable, "-m", "ppgan_apps", "serve", "--port", "0", "--device", "cpu", "--max-upload", "0.5",
-               "--max-pixels", "0.5", "--max-frames", "400", "--keep", "0.2"]
+               "--max-pixels", "0.5", "--max-frames", "400", "--keep", "1.5"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
                           cwd=folder) as process:
         try:
@@ -210,9 +211,10 @@ def press_start(address, panel, data):
     config = requests.get(f"{address}/en/config", timeout=60).json()
     button = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == f"{panel}-start")
     function = next(entry["id"] for entry in config["dependencies"] if [button, "click"] in entry["targets"])
-    join = {"data": data, "fn_index": function, "session_hash": "test"}
+    session = uuid.uuid4().hex
+    join = {"data": data, "fn_index": function, "session_hash": session}
     assert requests.post(f"{address}/en/gradio_api/queue/join", json=join, timeout=60).status_code == 200
-    with requests.get(f"{address}/en/gradio_api/queue/data?session_hash=test", stream=True, timeout=180) as answer:
+    with requests.get(f"{address}/en/gradio_api/queue/data?session_hash={session}", stream=True, timeout=180) as answer:
         lines = []
         for line in answer.iter_lines(decode_unicode=True):
             lines.append(line)
@@ -240,7 +242,7 @@ def test_files_of_a_page_go_after_their_time(visit, served, tmp_path):
     page.wait_for_selector("#cartoon-input img")
     uploads = list(served[1].rglob("mine.png"))
     assert len(uploads) == 1
-    page.wait_for_timeout(30_000)                              # --keep 0.2 is twelve seconds, looked at as often
+    page.wait_for_timeout(155_000)                             # --keep 1.5 is 90 seconds, looked at every 60
     assert not uploads[0].exists()
     draw(page, "cartoon")
     assert "no longer kept" in status(page, "cartoon", "fault")
