@@ -35,7 +35,8 @@ CSS = """
 @keyframes turn {to {transform: rotate(360deg)}}
 @media (prefers-reduced-motion: reduce) {.status.busy::before {animation: none}}
 .seed {align-items: flex-end !important; flex-wrap: nowrap !important}
-.models table {width: 100%; border-collapse: collapse; font-size: .9rem}
+.gradio-container video {max-height: 360px}
+.models table {width: 100%; border: 0 !important; border-collapse: collapse; font-size: .9rem}
 .models th {text-align: left; padding: 8px 12px 8px 0; white-space: nowrap}
 .models td {padding: 8px 12px 8px 0 !important; vertical-align: top}
 .models th, .models td {border: 0 !important; border-top: 1px solid var(--border-color-primary) !important}
@@ -52,7 +53,7 @@ footer {display: none !important}
   .models thead {display: none}
   .models tr {display: block; padding: 10px 0; border-top: 1px solid var(--border-color-primary)}
   .models td {display: block; border: 0 !important; padding: 2px 0 !important}
-  .main-tabs button[role=tab] {padding: 0 9px}
+  .main-tabs .tab-container button {padding: 0 5px !important; font-size: .85rem !important}
   .models td:empty {display: none}
   .models td:not(:first-child)::before {content: attr(data-label) ": "; color: var(--body-text-color-subdued)}
 }

@@ -34,6 +34,8 @@ def mount(app: FastAPI, service: Service, language: str, path: str) -> None:
     blocks = Pages(service, language).build()
     # Our own queue says who is served when; this one only carries messages.
     blocks.queue(default_concurrency_limit=None, max_size=None, api_open=False)
+    blocks.has_launched = True                                 # else Gradio copies any file that a request names
+    gr.set_static_paths([EXAMPLES])                            # shown from where they are, not from copies that expire
     gr.mount_gradio_app(app, blocks, path=path, footer_links=[], run_history=False, ssr_mode=False, pwa=False,
                         enable_monitoring=False, mcp_server=False, max_file_size=service.limits.upload,
                         theme=theme(), css=CSS, show_error=True)
@@ -130,7 +132,7 @@ class Pages:
                 download = self._download(name)
 
         def job_of(path: str | None, *values):
-            return lambda job: work(job, _touched(path), *values)
+            return lambda job: work(job, self._source(path), *values)
 
         def shown(drawn: Drawn) -> list:
             return [(str(drawn.before), str(drawn.after)), gr.DownloadButton(value=str(drawn.after), interactive=True)]
@@ -154,7 +156,7 @@ class Pages:
                 download = self._download(name)
 
         def job_of(path: str | None, style: str | None, smooth: float, faces: str = "all"):
-            return lambda job: self.service.studio.clip(job, _touched(path), family, style, smooth, faces=faces)
+            return lambda job: self.service.studio.clip(job, self._source(path), family, style, smooth, faces=faces)
 
         def shown(drawn: Drawn) -> list:
             return [str(drawn.after), gr.DownloadButton(value=str(drawn.after), interactive=True)]
@@ -303,6 +305,19 @@ class Pages:
             return self.say("status.frames", drawn=drawn, total=total)
         return self.say("status.frames_only", drawn=drawn) if drawn else self.say("status.running")
 
+    def _source(self, path: str | None) -> Path:
+        """The file a page sent: an upload or an example, whatever else a request may name. An upload's time is set to
+        now, since files that were not used for long are removed. Raises Refusal."""
+        if not path:
+            raise Refusal("no_file")
+        source = Path(path).resolve()
+        is_upload = source.is_relative_to(self.service.page_folder.resolve())
+        if not (is_upload or source.parent == EXAMPLES.resolve()) or not source.is_file():
+            raise Refusal("expired")
+        if is_upload:
+            source.touch()
+        return source
+
     def _models(self) -> str:
         say = self.say
 
@@ -323,19 +338,6 @@ class Pages:
 def _line(message: str, kind: str = "idle") -> str:
     """The status line; screen readers say it when it changes."""
     return f'<p class="status {kind}" role="status" aria-live="polite">{escape(message)}</p>'
-
-
-def _touched(path: str | None) -> Path:
-    """The file a page sent, its time set to now, since files that were not used for long are removed. Raises Refusal.
-    """
-    if not path:
-        raise Refusal("no_file")
-    source = Path(path)
-    try:
-        source.touch(exist_ok=False) if not source.exists() else source.touch()
-    except OSError:
-        raise Refusal("expired") from None
-    return source
 
 
 def _seed(value: Any) -> int:

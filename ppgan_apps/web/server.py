@@ -32,13 +32,14 @@ open page, after --keep minutes), all of them when the server ends."""
 def main(argv: list[str], prog: str = "ppgan-apps serve") -> int:
     """Serves until SIGINT or SIGTERM. Raises ConfigError, MissingExtra."""
     arguments = _parser(prog).parse_args(argv)
+    from .service import PAGE_FOLDER
     settings = _settings(arguments)
     # Gradio reads these when it is imported: it is to ask nobody for anything, and to keep no history in browsers.
-    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_RUN_HISTORY="False", HF_HUB_OFFLINE="1")
-    os.environ["GRADIO_MCP_SERVER"] = "False"
-    _check_extra(arguments.pages)
+    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_RUN_HISTORY="False", GRADIO_MCP_SERVER="False",
+                      HF_HUB_OFFLINE="1")
     with tempfile.TemporaryDirectory(prefix="ppgan_apps-serve-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder, "page"))
+        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder, PAGE_FOLDER))
+        _check_extra(arguments.pages)
         return _serve(settings, Path(folder), arguments)
 
 
@@ -115,11 +116,11 @@ def _serve(settings, folder: Path, arguments: argparse.Namespace) -> int:
     runtime.device(settings.device)                            # a device that is not there is told before anything
     listening = _listen(arguments.host, arguments.port)
     service = Service(settings, folder)
-    config = uvicorn.Config(create(service, arguments.pages), log_level="warning", access_log=False,
-                            timeout_graceful_shutdown=FAREWELL_SECONDS)
-    _tell(arguments.host, listening.getsockname()[1])
     before = signal.signal(signal.SIGTERM, _as_ctrl_c)
     try:
+        config = uvicorn.Config(create(service, arguments.pages), log_level="warning", access_log=False,
+                                timeout_graceful_shutdown=FAREWELL_SECONDS)
+        _tell(arguments.host, listening.getsockname()[1])
         uvicorn.Server(config).run(sockets=[listening])
     except KeyboardInterrupt:                                  # uvicorn passes on the signal that ended it
         pass

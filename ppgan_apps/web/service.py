@@ -10,6 +10,8 @@ from .limits import Limits
 from .measures import Measures
 from .models import Models
 
+PAGE_FOLDER = "page"                                           # within the service's folder: what pages were sent
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -29,9 +31,9 @@ class Service:
         self.settings, self.limits, self.folder = settings, settings.limits, folder
         self.models = Models(settings.device)
         self.studio = Studio(self.models, self.limits)
-        self.jobs_folder, self.page_folder = folder / "jobs", folder / "page"
+        self.jobs_folder, self.page_folder = folder / "jobs", folder / PAGE_FOLDER
         for each in (self.jobs_folder, self.page_folder):
-            each.mkdir()
+            each.mkdir(exist_ok=True)                          # Gradio makes its own when it is imported
         self.measures = Measures(lambda: self.queue.counts())
         self.queue = JobQueue(self.jobs_folder, settings.places, settings.workers, self.limits.seconds, settings.keep,
                               self.measures.saw_job)

@@ -10,8 +10,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "title": ("ppgan_apps: portraits and anime", "ppgan_apps：人像与动漫"),
     "heading": ("Portraits and anime", "人像与动漫"),
     "lead": ("Photos become cartoons or anime, drawings become photos, a number becomes an avatar. "
-             "Nothing leaves this server, and uploads are not kept.",
-             "照片变卡通或动漫，卡通变真人照片，一个数字变一个头像。图片只在本服务器上处理，不会保留。"),
+             "Nothing leaves this server; files are removed within minutes.",
+             "照片变卡通或动漫，卡通变真人照片，一个数字变一个头像。图片只在本服务器上处理，几分钟后即删除。"),
     "api_link": ("HTTP API", "HTTP 接口"),
     "tab.cartoon": ("Cartoon", "人像卡通"),
     "tab.real": ("Real", "卡通转真人"),

@@ -13,7 +13,7 @@ def photo(**options) -> gr.Image:
 
 def film(**options) -> gr.Video:
     """A video from the disk (also dropped on it) or the camera, given to the work as a path or None."""
-    return _given_as_path(gr.Video(sources=["upload", "webcam"], height=360, interactive=True, buttons=[], **options))
+    return _given_as_path(gr.Video(sources=["upload", "webcam"], interactive=True, buttons=[], **options))
 
 
 def _given_as_path(component):

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,12 +36,10 @@ def chromium():
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """(address, the folder for temporary files) of `ppgan-apps serve`, started and ended as a user does."""
-    if not chromium():
-        pytest.skip("needs a Chromium (apt install chromium, or its path in CHROMIUM)")
     folder = tmp_path_factory.mktemp("tmp")
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(folder), "PPGAN_APPS_OFFLINE": "1"}
     command = [sys.executable, "-m", "ppgan_apps", "serve", "--port", "0", "--device", "cpu", "--max-upload", "0.5",
-               "--max-pixels", "0.5", "--max-frames", "400", "--keep", "0.2"]
+               "--max-pixels", "0.5", "--max-frames", "400", "--keep", "1.5"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
                           cwd=folder) as process:
         try:
@@ -54,6 +53,8 @@ def served(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(served):
+    if not chromium():
+        pytest.skip("needs a Chromium (apt install chromium, or its path in CHROMIUM)")
     with playwright.sync_playwright() as driver:
         chrome = driver.chromium.launch(executable_path=chromium(), args=OPTIONS)
         yield chrome
@@ -172,7 +173,10 @@ def test_chinese_by_the_browser_and_by_the_address(visit, tmp_path):
 
 
 def test_on_a_phone_nothing_is_wider_than_the_window(visit):
+    page = visit(PHONE, path="/zh/")
+    page.wait_for_selector("button[role=tab]:text('模型与许可')")   # all five tabs fit, none is behind a menu
     page = visit(PHONE)
+    keep(page, "phone")
     open_tab(page, "Avatars")
     draw(page, "draw")
     status(page, "draw", "done")
@@ -200,6 +204,48 @@ def test_a_video_shows_its_progress_and_can_be_cancelled(visit, served, tmp_path
     ended = requests.get(f"{served[0]}/metrics", timeout=60).text
     assert 'ppgan_apps_jobs_total{kind="page_anime_clip",state="cancelled"} 1.0' in ended
     assert requests.get(f"{served[0]}/health", timeout=60).json()["running"] == 0
+
+
+def press_start(address, panel, data):
+    """The page's own request for a start, with any data, and every event that it is answered with."""
+    config = requests.get(f"{address}/en/config", timeout=60).json()
+    button = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == f"{panel}-start")
+    function = next(entry["id"] for entry in config["dependencies"] if [button, "click"] in entry["targets"])
+    session = uuid.uuid4().hex
+    join = {"data": data, "fn_index": function, "session_hash": session}
+    assert requests.post(f"{address}/en/gradio_api/queue/join", json=join, timeout=60).status_code == 200
+    with requests.get(f"{address}/en/gradio_api/queue/data?session_hash={session}", stream=True, timeout=180) as answer:
+        lines = []
+        for line in answer.iter_lines(decode_unicode=True):
+            lines.append(line)
+            if "process_completed" in line:
+                break
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}], ids=["bare", "with meta"])
+def test_a_page_draws_no_other_file_of_the_server(served, tmp_path, meta):
+    secret = tmp_path / "portrait_1.jpg"
+    shutil.copyfile(EXAMPLES / "portrait_1.jpg", secret)
+    events = press_start(served[0], "cartoon", [{"path": str(secret), **meta}, "embedded", "largest"])
+    assert "Done in" not in events and ("no longer kept" in events or '"success":false' in events.replace(" ", ""))
+    drawn = press_start(served[0], "cartoon", [{"path": str(EXAMPLES / "portrait_1.jpg"), **meta}, "embedded",
+                                               "largest"])
+    assert "Done in" in drawn
+
+
+@pytest.mark.slow
+def test_files_of_a_page_go_after_their_time(visit, served, tmp_path):
+    page = visit()
+    Image.fromarray(np.full((200, 200, 3), 120, np.uint8)).save(tmp_path / "mine.png")
+    give(page, "cartoon", tmp_path / "mine.png")
+    page.wait_for_selector("#cartoon-input img")
+    uploads = list(served[1].rglob("mine.png"))
+    assert len(uploads) == 1
+    page.wait_for_timeout(155_000)                             # --keep 1.5 is 90 seconds, looked at every 60
+    assert not uploads[0].exists()
+    draw(page, "cartoon")
+    assert "no longer kept" in status(page, "cartoon", "fault")
 
 
 def test_models_and_licences(visit):
