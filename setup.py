@@ -14,9 +14,11 @@ EXTRAS = {
     "train": ["visualdl>=2.5.3", "matplotlib>=3.8"],
     # What PaddleSeg's models need besides the base; paddleseg itself goes in with --no-deps (see requirements.txt).
     "paddleseg": ["six", "scikit-learn"],
-    "onnx": ["onnx>=1.15", "onnxruntime>=1.17"],              # ppgan-apps export to ONNX, and running such files
+    # Part of the base; extras by name for those who install without it.
+    "onnx": ["onnx>=1.15", "onnxruntime>=1.17"],
+    "openvino": ["openvino>=2024.4"],
     "ray": ["ray[data]>=2.51", "pyarrow>=9.0"],               # ppgan-apps batch
-    "bench": ["onnx>=1.15", "onnxruntime>=1.17"],             # benchmarks/animegan_table.py --onnx
+    "bench": ["onnx>=1.15", "onnxruntime>=1.17", "matplotlib>=3.8"],  # benchmarks/: ONNX files, the plot
     "test": ["pytest>=7.4", "av>=15.0", "matplotlib>=3.8", "onnx>=1.15", "onnxruntime>=1.17"],
 }
 EXTRAS["all"] = sorted({requirement for needed in EXTRAS.values() for requirement in needed})
