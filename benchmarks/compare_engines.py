@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -173,6 +173,8 @@ def ask(process: subprocess.Popen) -> dict | None:
         process.stdin.write("go\n")
         process.stdin.flush()
     except OSError:
+        with suppress(OSError):                                # it cannot take what is still buffered either
+            process.stdin.close()
         return None
     for line in process.stdout:
         if line.startswith('{"seconds"'):                      # libraries print to stdout too
