@@ -12,7 +12,7 @@ def photo2cartoon(style=None, weight_path=None, **options):
     Args:
         style: weights of the zoo, "embedded" or "paddlegan"; None takes the published ones where they are at hand.
         weight_path: a weight file, a checkpoint, a run folder, an ONNX file or a Paddle program instead.
-        options: faces ("largest" or "all"), paste_back, landmarks, segmenter, device, output_path.
+        options: faces ("largest" or "all"), paste_back, landmarks, segmenter, device, engine, output_path.
     Use `.predict(image)`, `.predict_batch(images)` or `.run(path)`.
     """
     import ppgan_apps
@@ -25,7 +25,7 @@ def anime2real(style=None, weight_path=None, **options):
     Args:
         style: weights of the zoo, "embedded"; None takes them.
         weight_path: a weight file, a checkpoint, a run folder, an ONNX file or a Paddle program instead.
-        options: device, output_path.
+        options: device, engine, output_path.
     """
     import ppgan_apps
     return ppgan_apps.Anime2RealPredictor(style=style, weight_path=weight_path, **options)
@@ -38,7 +38,7 @@ def animeganv2(style=None, weight_path=None, **options):
         style: weights of the zoo, "pastel" (in the package) or "hayao" (published); None takes the published ones where
             they are at hand.
         weight_path: a weight file, a checkpoint, a run folder, an ONNX file or a Paddle program instead.
-        options: use_adjust_brightness, max_size, device, output_path.
+        options: use_adjust_brightness, max_size, device, engine, output_path.
     """
     import ppgan_apps
     return ppgan_apps.AnimeGANv2Predictor(style=style, weight_path=weight_path, **options)
@@ -50,7 +50,8 @@ def styleganv2(model_type=None, weight_path=None, **options):
     Args:
         model_type: "ffhq-config-f", "animeface-512" or "avatars" (in the package).
         weight_path: a weight file, a checkpoint, a run folder, an ONNX file or a Paddle program instead.
-        options: seed, device, output_path; size, style_dim, n_mlp, channel_multiplier for a file that does not say.
+        options: seed, device, engine, output_path; size, style_dim, n_mlp, channel_multiplier for a file that does not
+            say.
     """
     import ppgan_apps
     return ppgan_apps.StyleGAN2Predictor(model_type=model_type, weight_path=weight_path, **options)

@@ -27,16 +27,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-from compare_paddlegan import environment, our_network, paddlegan_environment, skip_package_imports, their_network
-from report import processor, replace_section
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))                                  # runs from a clone without being installed
+
+from benchmarks.compare_paddlegan import (  # noqa: E402
+    environment,
+    our_network,
+    paddlegan_environment,
+    skip_package_imports,
+    their_network,
+)
+from benchmarks.report import processor, replace_section  # noqa: E402
+
 PLOT = Path("images") / "engines.png"                          # beside the report
 HEADING = "## Engines"
 
@@ -165,6 +173,8 @@ def ask(process: subprocess.Popen) -> dict | None:
         process.stdin.write("go\n")
         process.stdin.flush()
     except OSError:
+        with suppress(OSError):                                # it cannot take what is still buffered either
+            process.stdin.close()
         return None
     for line in process.stdout:
         if line.startswith('{"seconds"'):                      # libraries print to stdout too
@@ -220,7 +230,6 @@ def prepared(contender: str, case: Case, file: Path | None):
 
 def suite_network(case: Case):
     """This suite's network with the same random weights in every process."""
-    sys.path.insert(0, str(ROOT))
     import ppgan_apps  # noqa: F401 - importing it settles Paddle's settings
 
     # isort: split
@@ -263,7 +272,6 @@ def paddle_pass(network, case: Case):
 def auto_pass(case: Case):
     """As predictors draw: a network from picture to picture comes from the cache, and Paddle has no part in it; of a
     StyleGAN2 Paddle maps z to w."""
-    sys.path.insert(0, str(ROOT))
     from ppgan_apps import engine_cache, engines
     name, array, key = engines.choose("auto", "cpu")[0], given(case), f"{case.network}-{case.size}"
     if name == engines.PADDLE:
@@ -297,7 +305,8 @@ def file_pass(contender: str, case: Case, file: Path):
 
 def torch_pass(contender: str, case: Case):
     import torch
-    import torch_networks
+
+    from benchmarks import torch_networks
     torch.manual_seed(0)
     network, tensor = torch_networks.build(case.network, case.size), torch.from_numpy(given(case))
     if contender in ("torch-last", "torch-tuned"):

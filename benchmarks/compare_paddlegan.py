@@ -29,9 +29,11 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-from report import processor, replace_section
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))                                  # runs from a clone without being installed
+
+from benchmarks.report import processor, replace_section  # noqa: E402
+
 PPGAN = "ppgan==2.1.0"
 # What the four network files of ppgan import; its own list pins packages that no longer build.
 PPGAN_NEEDS = ["opencv-python-headless", "dlib-bin", "requests", "easydict", "munch", "natsort", "imageio", "six",
@@ -118,7 +120,6 @@ def ask(process: subprocess.Popen, network: str) -> float:
 def serve(name: str) -> None:
     """A worker: for each network named on a line of stdin, times one forward pass and prints {"seconds": ...}."""
     if name == OURS:
-        sys.path.insert(0, str(ROOT))
         import ppgan_apps  # noqa: F401 - importing it settles Paddle's settings
     elif name == "paddlegan-settled":
         load_runtime().settle()

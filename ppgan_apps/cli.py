@@ -442,13 +442,16 @@ def _run_jobs(predictor, jobs: list[tuple[Path, Path]], overwrite: bool) -> list
     """Predicts and writes each (picture, result) pair; returns the pictures that failed with the reason."""
     from tqdm import tqdm
 
+    from .overlap import overlapped
     from .predictors.base import read
     failures = []
-    with tqdm(jobs, unit="picture", disable=None, file=sys.stderr) as bar:  # None: no bar where stderr is no terminal
-        for source, target in bar:
+    done = overlapped(jobs, lambda job: read(job[0]), predictor.predict_all,
+                      lambda job, pictures: _write_all(pictures, job[1], overwrite))
+    # None: no bar where stderr is no terminal.
+    with tqdm(done, total=len(jobs), unit="picture", disable=None, file=sys.stderr) as bar:
+        for (source, _), written in bar:
             try:
-                pictures = predictor.predict_all(read(source))
-                for path in _write_all(pictures, target, overwrite):
+                for path in written.result():
                     bar.write(str(path), file=sys.stdout)
             except (ImageError, OutputError) as error:
                 failures.append((source, _without_path(str(error), source)))

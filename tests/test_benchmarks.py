@@ -13,6 +13,7 @@ import ppgan_apps  # noqa: F401 - settles Paddle's flags before it is imported
 import paddle.nn as nn
 
 from benchmarks import animegan_table as table
+from benchmarks import compare_engines as compared
 from benchmarks.report import replace_section
 from ppgan_apps.errors import ConfigError, MissingExtra, WeightsError
 from ppgan_apps.networks import layers
@@ -175,6 +176,45 @@ def test_without_onnx_one_sentence_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)             # as Python itself marks what cannot be imported
     with pytest.raises(MissingExtra, match=r"\[bench\]"):
         table.onnx_packages()
+
+
+# Engines
+
+def test_the_engines_table_compares_medians_and_leaves_out_who_did_not_run():
+    made = {"animeganv2-256": {"paddlegan": compared.Measured([4.0, 2.0, 3.0], 900.4),
+                               "paddle": compared.Measured([1.0], 700),
+                               "auto": compared.Measured([0.5, 0.4, 0.6], 400),
+                               "onnx": compared.Measured([0.7, 0.6, 0.65], 300)}}
+    contenders = ["paddlegan", "paddle", "auto", "onnx", "torch"]
+    line = compared.table(made, contenders)[-1].strip("| ").split(" | ")
+    assert line == ["AnimeGANv2, 256 px", "3.000 (2.000 - 4.000)", "1.000", "0.500 (0.400 - 0.600)",
+                    "0.650 (0.600 - 0.700)", "-", "6.0x", "3.0x", "1.30x"]
+    assert compared.memory_table(made, contenders)[-1] == "| AnimeGANv2, 256 px | 900 | 700 | 400 | 300 | - |"
+    text = compared.markdown(made, contenders, 3)
+    assert text.startswith(compared.HEADING) and "OMP" not in text and compared.PLOT.as_posix() in text
+
+
+def test_the_engines_plot_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    from ppgan_apps.images import read_image
+    made = {name: {"paddlegan": compared.Measured([2.0], 1), "auto": compared.Measured([0.5], 1)}
+            for name in ("unet-256", "stylegan2-256")}
+    compared.draw(made, ["paddlegan", "auto", "torch"], tmp_path / "images" / "plot.png")
+    assert read_image(tmp_path / "images" / "plot.png").std() > 5
+
+
+def test_engines_take_turns_and_one_that_fails_is_left_out(tmp_path, monkeypatch, capsys):
+    """Stand-ins for the workers: a quick one, one that takes longer than there is patience for, and a broken one."""
+    def stand_in(python, worker, name, file=None):
+        say = "import sys, json\nfor line in sys.stdin: print(json.dumps({'seconds': %s, 'megabytes': 1}), flush=True)"
+        code = {"export": "print('{\"file\": \"x\"}')", "auto": say % 0.5, "paddlegan": say % 50.0,
+                "onnx": "raise SystemExit('no runtime')"}[worker]
+        return [sys.executable, "-c", code]
+    monkeypatch.setattr(compared, "command", stand_in)
+    measured = compared.measure("unet-256", dict.fromkeys(["paddlegan", "auto", "onnx"], Path("python")), 3, 10.0,
+                                tmp_path)
+    assert {name: got.seconds for name, got in measured.items()} == {"paddlegan": [50.0], "auto": [0.5] * 3}
+    assert "onnx is left out: no runtime" in capsys.readouterr().err
 
 
 # The command and its report

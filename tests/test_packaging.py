@@ -15,7 +15,8 @@ from tests.docs_pages import blocks, is_ours
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "ppgan_apps"
 READMES = [ROOT / "README.md", ROOT / "README_cn.md"]
-HEAVY = ["paddle", "cv2", "dlib", "skimage", "scipy", "numpy", "requests", "PIL", "onnxruntime", "paddleseg"]
+HEAVY = ["paddle", "cv2", "dlib", "skimage", "scipy", "numpy", "requests", "PIL", "onnxruntime", "openvino",
+         "paddleseg"]
 # What a distribution is called where that is not what is imported.
 DISTRIBUTIONS = {"paddle": "paddlepaddle", "cv2": "opencv-python-headless", "dlib": "dlib-bin",
                  "skimage": "scikit-image", "yaml": "pyyaml", "PIL": "pillow", "prometheus_client": "prometheus-client"}
