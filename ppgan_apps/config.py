@@ -6,7 +6,7 @@ import difflib
 import os
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -47,12 +47,12 @@ class RunConfig:
     grouping: Grouping = field(default_factory=Grouping)   # how the groups are formed and trained (groups.py)
     only: dict[str, str] = field(default_factory=dict)     # train on the pictures of this group: {age: 18-39}
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for YAML; reading them back gives an equal run."""
-        return _plain(dataclasses.asdict(self))
+        return dict(_plain(dataclasses.asdict(self)))
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -94,7 +94,7 @@ def families() -> list[str]:
     return sorted(names - {"__init__", "base"})
 
 
-def recipe_class(family: str) -> type:
+def recipe_class(family: str) -> Any:
     """The Recipe of a family: the only Recipe that the file <family>.py of a recipe folder defines itself.
 
     Raises ConfigError when there is no such file.
@@ -155,7 +155,7 @@ def _read_yaml(text: str) -> Any:
     return yaml.safe_load(text)
 
 
-def _apply_override(values: dict, override: str) -> None:
+def _apply_override(values: dict[str, Any], override: str) -> None:
     """`data.size=64` sets values["data"]["size"]; the value is read as YAML."""
     import yaml
     key, equals, text = override.partition("=")
@@ -196,7 +196,7 @@ def parse_run(values: Mapping[str, Any], source: str = "The configuration") -> R
     return RunConfig(**parsed)
 
 
-def _parse_section(schema: type, values: Any, name: str, faults: _Faults):
+def _parse_section(schema: type, values: Any, name: str, faults: _Faults) -> Any:
     if values is None:
         values = {}
     if not isinstance(values, Mapping):
@@ -213,7 +213,8 @@ def _parse_section(schema: type, values: Any, name: str, faults: _Faults):
         return None
 
 
-def _parse_fields(schema: type, values: Mapping, prefix: str, faults: _Faults, skip: Sequence[str] = ()) -> dict:
+def _parse_fields(schema: type, values: Mapping[str, Any], prefix: str, faults: _Faults,
+                  skip: Sequence[str] = ()) -> dict[str, Any]:
     hints = typing.get_type_hints(schema)
     fields = {entry.name: entry for entry in dataclasses.fields(schema) if entry.init and entry.name not in skip}
     for key in values:
@@ -236,12 +237,12 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def _did_you_mean(word: str, known) -> str:
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
-def _convert(value: Any, hint: Any):
+def _convert(value: Any, hint: Any) -> Any:
     """`value` as the type `hint`. Raises TypeError or ValueError when it does not fit."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:

@@ -316,12 +316,15 @@ def _external_files(data: memoryview) -> Iterator[memoryview]:
             raise ValueError("its graphs are nested too deeply")
         for number, value in fields(message):
             inside = _ONNX_PLACES[kind].get(number)
+            if inside and isinstance(value, int):
+                raise ValueError("a message makes no sense")
             if inside == "entry":
                 entry = dict(fields(value))                    # 1: the key, 2: the value
-                if entry.get(1) == b"location" and not isinstance(entry.get(2, b""), int):
-                    yield entry.get(2, memoryview(b""))
+                name = entry.get(2, b"")
+                if entry.get(1) == b"location" and not isinstance(name, int):
+                    yield memoryview(name)
             elif inside:
-                waiting.append((inside, value, depth + 1))
+                waiting.append((inside, memoryview(value), depth + 1))
 
 
 def onnx_session(path: Path, device: str = "cpu"):

@@ -27,7 +27,7 @@ MAX_GROWTH = 8  # everything unpacked against the file's size: tied weights are 
 # An instruction of one byte can make a dict of 64: their number is what bounds the memory that a program takes. A
 # StyleGAN2 with its optimizers takes some ten thousand.
 MAX_INSTRUCTIONS = 4_000_000
-ENTRY_BYTES = {list: 8, tuple: 8, dict: 40}  # about what an entry takes, and an empty one
+ENTRY_BYTES: dict[type, int] = {list: 8, tuple: 8, dict: 40}  # about what an entry takes, and an empty one
 EMPTY_BYTES = 64
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # PyTorch stores; LZMA may ask for gigabytes of dictionary
 PLAIN_DTYPES = frozenset("b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8".split())
@@ -172,7 +172,7 @@ class _Dtype:
     order: str = "="
 
     def numpy(self) -> np.dtype:
-        return np.dtype(self.code).newbyteorder(self.order)
+        return np.dtype(self.order + self.code)
 
 
 @dataclass
@@ -262,8 +262,8 @@ def _width(code: str) -> int:
 def _numbers(raw: bytes, code: str, order: str) -> np.ndarray:
     """A storage's bytes as numbers; bfloat16 becomes float32, whose upper half it is."""
     if code != "bf16":
-        return np.frombuffer(raw, np.dtype(code).newbyteorder(order))
-    halves = np.frombuffer(raw, np.dtype("u2").newbyteorder(order)).astype(np.uint32)
+        return np.frombuffer(raw, np.dtype(order + code))
+    halves = np.frombuffer(raw, np.dtype(f"{order}u2")).astype(np.uint32)
     return (halves << 16).view(np.float32)
 
 
@@ -281,7 +281,7 @@ _NONSENSE = (_Broken, struct.error, IndexError, KeyError, TypeError, ValueError,
 # ---------------------------------------------------------------------------------------------------------------------
 # The table of names
 # ---------------------------------------------------------------------------------------------------------------------
-def _ordered_dict(pairs: Any = ()) -> dict:
+def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
     return {_key(key): value for key, value in pairs}
 
 
@@ -292,7 +292,7 @@ def _key(key: Any) -> Any:
     return key
 
 
-def _tuple(items: Any = ()) -> tuple:
+def _tuple(items: Any = ()) -> tuple[Any, ...]:
     if not isinstance(items, (tuple, list)):
         raise _Refused("builtins.tuple of something else than a tuple")
     return tuple(items)
@@ -344,7 +344,7 @@ def _shape(shape: Any) -> tuple[int, ...]:
     whole = isinstance(shape, tuple) and len(shape) <= 8
     if not whole or not all(type(extent) is int and 0 <= extent < 1 << 40 for extent in shape):
         raise _Broken(f"an array has the shape {str(shape)[:60]}")
-    return shape
+    return tuple(shape)
 
 
 def _torch_tensor(
@@ -376,18 +376,18 @@ def _storage_from_bytes(raw: Any, source: str) -> _Storage:
     return value
 
 
-def _persistent_object(meta: Any) -> dict:
+def _persistent_object(meta: Any) -> dict[str, Any]:
     """The attributes of a module that was pickled together with its source code, without the code."""
     if not (isinstance(meta, dict) and isinstance(meta.get("state"), dict) and isinstance(meta.get("class_name"), str)):
         raise _Broken("a persistent object without its attributes")
     return {**meta["state"], "class_name": meta["class_name"]}
 
 
-def _empty_dict() -> dict:
+def _empty_dict() -> dict[Any, Any]:
     return {}  # SETITEMS fills it; attributes, which BUILD would set, are of no use to us
 
 
-def _list(items: Any = ()) -> list:
+def _list(items: Any = ()) -> list[Any]:
     if not isinstance(items, (tuple, list)):
         raise _Refused("a set of something else than a list")
     return list(items)

@@ -363,7 +363,7 @@ def save_weights(
     path = Path(path)
     arrays = {name: _storable(name, np.asarray(value), half) for name, value in state.items()}
     data = save(arrays, {name: json.dumps(value, ensure_ascii=False) for name, value in (metadata or {}).items()})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)
@@ -420,7 +420,7 @@ def build(kind: Callable[..., nn.Layer], arguments: Mapping[str, Any], state: Ma
         return create(layer, shape, *more, **options)
 
     with _building:  # one at a time, since the method is every layer's
-        nn.Layer.create_parameter = create_bounded
+        nn.Layer.create_parameter = create_bounded  # type: ignore[method-assign, assignment]
         try:
             return kind(**arguments)
         except (WeightsError, TypeError, ValueError):
@@ -428,7 +428,7 @@ def build(kind: Callable[..., nn.Layer], arguments: Mapping[str, Any], state: Ma
         except Exception as error:  # a negative width, a division by zero ...: of Paddle's and Python's many kinds
             raise ValueError(" ".join(str(error).split())[-200:] or type(error).__name__) from error
         finally:
-            nn.Layer.create_parameter = create
+            nn.Layer.create_parameter = create  # type: ignore[method-assign]
 
 
 def load_strict(
@@ -473,7 +473,8 @@ def load_strict(
             f"{source} does not fit {type(net).__name__} with its {len(own)} entries: {'; '.join(problems)}; give "
             "weights made for this network, or build it with the arguments that they were trained with."
         )
-    net.set_state_dict({name: _as(own[name], arrays[name]) for name in own})
+    state_of_net: dict[str, Any] = {name: _as(own[name], arrays[name]) for name in own}
+    net.set_state_dict(state_of_net)
     return net
 
 

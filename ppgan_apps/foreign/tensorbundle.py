@@ -90,7 +90,7 @@ class _Header:
         found = dict(fields(message))
         shards, big = found.get(1, 0), found.get(2, 0)
         if not isinstance(shards, int) or not 0 < shards <= MAX_SHARDS:
-            raise ValueError(f"it speaks of {shards} data files")
+            raise ValueError(f"it speaks of {str(shards)[:20]} data files")
         return cls(shards, ">" if big else "<")
 
 
@@ -108,11 +108,16 @@ class _Entry:
     def parse(cls, message: bytes) -> _Entry:
         found: dict[int, int | Message] = {1: 0, 2: b"", 3: 0, 4: 0, 5: 0, 6: 0}
         found.update(fields(message))
-        numbers = [found[number] for number in (1, 3, 4, 5, 6)]
-        if not all(isinstance(number, int) and 0 <= number < 1 << 62 for number in numbers):
-            raise ValueError("an entry makes no sense")
-        dtype, shard, offset, size, crc = numbers
+        dtype, shard, offset, size, crc = _numbers([found[number] for number in (1, 3, 4, 5, 6)], 1 << 62)
         return cls(dtype, _shape(found[2]), shard, offset, size, crc, sliced=7 in found)
+
+
+def _numbers(values: list[int | Message], limit: int) -> list[int]:
+    """`values` when they are numbers below `limit`, else ValueError."""
+    numbers = [value for value in values if isinstance(value, int) and 0 <= value < limit]
+    if len(numbers) != len(values):
+        raise ValueError("an entry makes no sense")
+    return numbers
 
 
 def _shape(message: int | Message) -> tuple[int, ...]:
@@ -120,9 +125,9 @@ def _shape(message: int | Message) -> tuple[int, ...]:
     if isinstance(message, int):
         raise ValueError("a shape makes no sense")
     sizes = [dict(fields(value)).get(1, 0) for number, value in fields(message) if number == 2]
-    if len(sizes) > 8 or not all(isinstance(size, int) and 0 <= size < 1 << 40 for size in sizes):
+    if len(sizes) > 8:
         raise ValueError("a shape makes no sense")
-    return tuple(sizes)
+    return tuple(_numbers(sizes, 1 << 40))
 
 
 class _Shards:
@@ -155,7 +160,7 @@ class _Shards:
         if entry.sliced or entry.dtype not in DTYPES:
             what = "is cut into slices" if entry.sliced else f"is of TensorFlow's kind {entry.dtype}"
             raise WeightsError(f"{self._prefix}: its tensor {name[:80]} {what}, which no network of this suite needs.")
-        dtype = np.dtype(DTYPES[entry.dtype]).newbyteorder(self._header.order)
+        dtype = np.dtype(self._header.order + DTYPES[entry.dtype])
         if entry.size != math.prod(entry.shape) * dtype.itemsize:
             raise WeightsError(f"{self._prefix}: its tensor {name[:80]} of shape {list(entry.shape)} has {entry.size} "
                                "bytes: the checkpoint is damaged, download it again.")
