@@ -1,6 +1,7 @@
 """Measures the face models on pictures that they were not trained on: landmarks, masks, detection and time.
 
     python benchmarks/faces.py ../shared/data                    # everything, 3 to 10 minutes
+    python benchmarks/faces.py ../shared/data sheets -o docs/models
     python benchmarks/faces.py ../shared/data landmarks --landmarks shape_predictor_68_face_landmarks.dat
 
 The folder holds photos/ and portraits/; of the portraits only those held out by tools/train_faces.py are used. What
@@ -267,20 +268,66 @@ def measure_detection(pictures: Pictures, backend: str) -> None:
               f"{' '.join(missed)}", flush=True)
 
 
+def draw_sheets(pictures: Pictures, folder: Path) -> None:
+    """faces_landmarks.jpg and faces_masks.jpg: what the embedded models say of pictures that they have not seen."""
+    from ppgan_apps.faces import prepare_face
+    from ppgan_apps.images import grid, write_image
+
+    side = 144
+    faces, cuts = [], []
+    # Turned heads, sunglasses, hats and shadow are in it as well as easy ones.
+    for name in ("001", "004", "010", "013", "021", "027", "034", "038", "044", "046", "002", "019"):
+        image, points = pictures.photo(name)
+        found = [face for face in detect(image) if is_on(face, points)]
+        faces.append(drawn_landmarks(image, found[0].landmarks if found else None, points, side))
+    for name in pictures.portraits[::4] + ["001", "013", "030", "037", "041", "015", "050"]:
+        image, points = (pictures.portrait if "_" in name else pictures.photo)(name)
+        face = Face((0, 0, 0, 0), points, 1.0)
+        cuts += [crop_face(image, face, side).image, prepare_face(image, face, side).image]
+    write_image(folder / "faces_landmarks.jpg", grid(faces, 6))
+    write_image(folder / "faces_masks.jpg", grid(cuts, 8))
+
+
+def drawn_landmarks(image: np.ndarray, found: np.ndarray | None, points: np.ndarray, side: int) -> np.ndarray:
+    """A square around the labelled face: the found points green, the found eye line red, MediaPipe's blue."""
+    import cv2
+
+    middle, width = (points.min(axis=0) + points.max(axis=0)) / 2, 1.35 * np.ptp(points, axis=0).max()
+    scale, sharp = 2 * side / width, 8
+    matrix = np.concatenate([scale * np.eye(2), (side - scale * middle)[:, None]], axis=1)
+    tile = warp(image, matrix, 2 * side)
+
+    def line(corners: np.ndarray, colour: tuple[int, int, int]) -> None:
+        right, left = corners[36], corners[45]
+        ends = np.rint(sharp * np.array([right - 0.4 * (left - right), left + 0.4 * (left - right)])).astype(int)
+        cv2.line(tile, *map(tuple, ends.tolist()), colour, 2, cv2.LINE_AA, 3)
+
+    line(transform(points, matrix), (60, 120, 255))
+    if found is not None:
+        placed = transform(found, matrix)
+        line(placed, (255, 60, 60))
+        for x, y in np.rint(sharp * placed).astype(int).tolist():
+            cv2.circle(tile, (x, y), 3 * sharp, (60, 255, 60), -1, cv2.LINE_AA, 3)
+    return cv2.resize(tile, (side, side), interpolation=cv2.INTER_AREA)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with photos/ and portraits/")
-    parser.add_argument("parts", nargs="*", help="landmarks, masks, detection; all unless named")
+    parser.add_argument("parts", nargs="*", help="landmarks, masks, detection, sheets; all but the last unless named")
+    parser.add_argument("-o", "--output", type=Path, help="folder for the pictures of the part sheets")
     parser.add_argument("--landmarks", default="embedded", help="embedded, dlib68 or a dlib 68-point file")
     parser.add_argument("--segmenter", default="embedded", help="a backend of ppgan_apps.faces.segment")
     options = parser.parse_args(arguments)
     reports = {"landmarks": (measure_landmarks, options.landmarks), "masks": (measure_masks, options.segmenter),
                "detection": (measure_detection, options.landmarks)}
+    if options.output:
+        reports["sheets"] = draw_sheets, options.output
     unknown = [part for part in options.parts if part not in reports]
     if unknown or not (options.data / "photos").is_dir():
         parser.error(f"unknown part {unknown[0]}" if unknown else f"{options.data} holds no folder photos")
     try:
-        for part in options.parts or reports:
+        for part in options.parts or list(reports)[:3]:
             report, backend = reports[part]
             print(f"\n== {part} ({backend})")
             report(Pictures(options.data), backend)

@@ -32,7 +32,7 @@ EMBEDDED_SUMS: dict[str, tuple[int, str]] = {
         (3_264_614, "4f082dbcdc150b2400ed8aba79cd5d190496b3f21cf27f69768b11c15db7b177"),
     "stylegan2-avatars.safetensors":
         (649_272, "383581a9efdbc2c3f5f80c89a9146a18553324cc99166e5ced72cdd9414b84ca"),
-    "faces-landmarks.dat":
+    "faces-landmarks.safetensors":
         (5_817_688, "40e96c4a41980aae80b7979a6550b272070499933ec14ac2a9df2fd9e03bfdd6"),
     "faces-segmenter.safetensors":
         (300_810, "0388bade599085628eb0fe247879a4c837b6a0f77cede97b50de48ec98478590"),
@@ -84,9 +84,9 @@ _RECORDS = (
     ),
     _embedded(
         "faces/landmarks",
-        "faces-landmarks.dat",
+        "faces-landmarks.safetensors",
         licence="Apache-2.0",
-        source="this suite, trained with dlib on generated portraits (CC0 1.0) labelled by MediaPipe (Apache-2.0)",
+        source="this suite, trained on generated portraits (CC0 1.0) labelled by MediaPipe (Apache-2.0)",
     ),
     _embedded(
         "faces/segmenter",

@@ -1,9 +1,8 @@
 """Face detection with dlib's HOG detector and 68 landmarks per face: every face of a picture, the wanted one first.
 
 The detector's templates are about 80 pixels high, so a picture is looked at in small copies (361 pixels on the
-longer side, enlarged twice, finds faces from a ninth of that side on); larger copies and turned ones are tried
-while nothing sure is found. Landmarks are placed in an upright patch around the face and placed again after turning
-the patch by the eye line just found, so that a predictor trained on nearly upright faces serves faces at any angle.
+longer side, enlarged twice, finds faces from a ninth of that side on); larger copies, brightened and turned ones are
+tried while nothing sure is found. What places the landmarks is in landmarks.py.
 """
 
 from __future__ import annotations
@@ -29,6 +28,8 @@ TEMPLATE_ANGLES = {3: -20.0, 4: 20.0}
 # with at least the upright score, after the picture was turned upright by its landmarks: of clothes and walls none
 # passes this.
 SURE_SCORE, WEAK_SCORE, UPRIGHT_SCORE = 0.3, -0.4, 0.0
+# A picture of which half is darker than this is searched again with its dark levels lifted, when nothing is found.
+DARK = 56
 # Two boxes are one face when they share this much of their union.
 SAME_FACE = 0.35
 
@@ -72,6 +73,10 @@ def detect(image: np.ndarray, landmarks: str | Path = "embedded") -> list[Face]:
         if searched.side <= smaller or (faces and side == SIDES[-1]):
             break
         faces = merge(faces + find(searched, side, placer))
+    if not any(face.score >= SURE_SCORE for face in faces) and searched.median < DARK:
+        bright = Pyramid(brightened(image))
+        for side in SIDES[:2]:
+            faces = merge(faces + find(bright, side, placer))
     # A weak find may be a face upside down: then, too, the turned picture decides.
     for turn in TURNS:
         if any(face.score >= SURE_SCORE for face in faces):
@@ -88,6 +93,11 @@ class Pyramid:
         self.side = max(image.shape[:2])
         self._reduced = shrink(image, 2 * SIDES[-1]) if self.side > 2 * SIDES[-1] else image
 
+    @property
+    def median(self) -> float:
+        """The median grey level."""
+        return float(np.median(shrink(self._reduced, min(self.side, 128))))
+
     def copy(self, side: int) -> tuple[np.ndarray, float]:
         """The picture with `side` pixels on its longer side (never enlarged more than a small picture needs), and
         its scale.
@@ -95,6 +105,15 @@ class Pyramid:
         target = min(side, max(self.side, SIDES[0]))
         copy = shrink(self._reduced, target)
         return copy, target / self.side
+
+
+def brightened(image: np.ndarray) -> np.ndarray:
+    """A dark uint8 RGB picture with its levels spread from 0 to 255 and its median lifted to a middle grey."""
+    low, median, high = np.percentile(shrink(image, min(max(image.shape[:2]), 256)), (0.5, 50, 99.5))
+    levels = np.clip((np.arange(256) - low) / max(high - low, 1.0), 0, 1)
+    middle = np.clip((median - low) / max(high - low, 1.0), 0.02, 0.9)
+    gamma = min(1.0, np.log(0.4) / np.log(middle))
+    return (255 * levels**gamma).astype(np.uint8)[image]
 
 
 def shrink(image: np.ndarray, side: int) -> np.ndarray:

@@ -72,6 +72,16 @@ def look(network, image: np.ndarray, centre: np.ndarray, width: float, angle: fl
     return transform((answer + 1) * side / 2 - 0.5, inverse(matrix))
 
 
+class MeanPlacer:
+    """The mean of what several placers say: models of different kinds err in different directions."""
+
+    def __init__(self, *placers: Placer):
+        self._placers = placers
+
+    def place(self, image: np.ndarray, centre: np.ndarray, width: float, angle: float) -> np.ndarray:
+        return np.mean([placer.place(image, centre, width, angle) for placer in self._placers], axis=0)
+
+
 class DlibPlacer:
     """A dlib shape predictor with 68 points.
 

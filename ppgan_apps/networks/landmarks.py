@@ -68,7 +68,7 @@ class LandmarkNet(nn.Layer):
             conv_norm(sixteenth, last, 3, stride=2), *(Bottleneck(last) for _ in range(depths[3])), conv_norm(last, 64)
         )
         self.hidden = nn.Linear(64 * (side // 32) ** 2, hidden)
-        # It starts as the mean shape, which the training puts into its bias; large weights would have to be unlearned.
+        # It starts as the mean shape, which the training puts into its bias: large weights would have to be unlearned.
         small = paddle.ParamAttr(initializer=nn.initializer.Normal(std=0.003))
         self.shape = nn.Linear(hidden, 2 * points, weight_attr=small)
         self.context = nn.Linear(hidden, eighth)
