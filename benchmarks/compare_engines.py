@@ -403,7 +403,7 @@ def draw(measured: dict[str, dict[str, Measured]], contenders: list[str], path: 
     axes.invert_yaxis()
     axes.set_xlabel(f"times faster than {CONTENDERS[BASELINE]}")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=7)
+    figure.legend(loc="outside right upper", fontsize=7)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
