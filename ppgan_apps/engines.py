@@ -303,7 +303,8 @@ def check_external_data(path: Path) -> None:
         raise WeightsError(f"{path} is no ONNX file, or a damaged one ({error}): unpack it, or download it again."
                            ) from error
     for name in names:
-        if PurePosixPath(name).name != name or "\\" in name or "\0" in name or (path.parent / name).is_symlink():
+        plain = name not in ("", ".", "..") and PurePosixPath(name).name == name and not set(name) & set("\\\0")
+        if not plain or (path.parent / name).is_symlink():
             raise WeightsError(f"{path} wants to read {name[:100]!r}, which is no file beside it: refused.")
 
 

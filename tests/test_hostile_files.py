@@ -417,6 +417,33 @@ def test_an_index_names_no_weights_outside_its_folder(tmp_path, name):
         Index.read(tmp_path)
 
 
+# Files of other projects: found by the fuzzer
+
+def plain_pickle(value) -> bytes:
+    return pickle.dumps(value, 4)
+
+
+@pytest.mark.parametrize("contents", [
+    {"G_ema": {"_parameters": {}, "_buffers": {}, "_modules": None}},
+    {"G_ema": {"_parameters": 1, "_buffers": {}, "_modules": {}}},
+    {"G_ema": {"_parameters": {"synthesis.b4.const": np.zeros(3, "f4")}, "_buffers": {}, "_modules": {},
+               "conv_clamp": 1.0, "c_dim": np.zeros(2)}},
+    {"g_ema": {"input.input": np.zeros((), "f4"), "style.1.weight": np.zeros(1, "f4")}},
+    {"HourGlass1.Conv1.weight": np.zeros(0, "f4")},
+    {"block_a.0.1.weight": np.zeros(2, "f4"), "out_layer.0.weight": np.zeros((), "f4")},
+    {"convs.0.0.weight": np.zeros((1, 1)), "final_linear.1.weight": np.zeros(1, "f4")},
+    {"generator/G_MODEL/x": np.zeros(1, "f4")},
+    {"model.0.weight": np.zeros((), "f4"), "model.1.weight": np.zeros((0, 0, 0, 0), "f4")},
+    {"synthesis.b4.const": np.zeros((1, 1), "f4"), "synthesis.b" + "9" * 400 + ".x": np.zeros(1, "f4")},
+])
+def test_files_that_only_name_their_entries_as_a_project_does(tmp_path, contents):
+    from ppgan_apps.foreign.importing import import_file
+    (tmp_path / "net.pkl").write_bytes(plain_pickle(contents))
+    with pytest.raises(WeightsError) as caught:
+        import_file(tmp_path / "net.pkl", tmp_path / "out.safetensors")
+    assert "\n" not in str(caught.value) and not (tmp_path / "out.safetensors").exists()
+
+
 # The fuzzer itself
 
 FAST = ("pdparams", "pkl", "pt", "safetensors", "onnx", "tensorflow", "snappy", "zip", "picture")

@@ -37,6 +37,7 @@ PROJECTS: tuple[ModuleType, ...] = (
 )
 FAMILIES = ("animeganv2", "stylegan2", "photo2cartoon", "cyclegan", "pix2pix")
 SAME_NETWORKS = {"pix2pix": "cyclegan"}  # families that one project writes alike
+NONSENSE = (AttributeError, TypeError, ValueError, IndexError, KeyError, OverflowError, ZeroDivisionError)
 PARALLEL = "module."  # what PyTorch's DataParallel puts before each name
 
 
@@ -196,6 +197,10 @@ def _convert(found: Found, source: Path) -> Imported:
         return found.project.convert(found.state, source.stem, found.contents)
     except WeightsError as error:
         raise WeightsError(f"{source}{f' ({found.part})' if found.part else ''}: {error}") from error
+    except NONSENSE as error:                                  # sizes and attributes that no project writes
+        raise WeightsError(f"{source} names its entries as {found.project.PROJECT} does, but what they hold makes no "
+                           f"sense ({' '.join(str(error).split())[:160] or type(error).__name__}): download it again."
+                           ) from error
 
 
 def _changed(imported: Imported, changes: Mapping[str, Any]) -> Imported:

@@ -31,7 +31,8 @@ ARCHITECTURES = {"SynthesisBlock": "skip", "DiscriminatorBlock": "resnet", "Disc
 
 def is_module(value: Any) -> bool:
     """Whether a value of such a file is a network's dict of attributes."""
-    return isinstance(value, dict) and {"_parameters", "_buffers", "_modules"} <= set(value)
+    return isinstance(value, dict) and all(isinstance(value.get(kind), dict)
+                                           for kind in ("_parameters", "_buffers", "_modules"))
 
 
 def flatten(module: Mapping[str, Any]) -> dict[str, np.ndarray]:
