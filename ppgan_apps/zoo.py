@@ -32,8 +32,10 @@ EMBEDDED_SUMS: dict[str, tuple[int, str]] = {
         (3_264_614, "4f082dbcdc150b2400ed8aba79cd5d190496b3f21cf27f69768b11c15db7b177"),
     "stylegan2-avatars.safetensors":
         (649_272, "383581a9efdbc2c3f5f80c89a9146a18553324cc99166e5ced72cdd9414b84ca"),
-    "faces-landmarks.safetensors":
+    "faces-landmarks.dat":
         (5_817_688, "40e96c4a41980aae80b7979a6550b272070499933ec14ac2a9df2fd9e03bfdd6"),
+    "faces-landmarks.safetensors":
+        (1_295_376, "83607879630fb7670a02d75b4dbfa2b7f93942cb033e64ddb716f8200333d8d9"),
     "faces-segmenter.safetensors":
         (300_810, "0388bade599085628eb0fe247879a4c837b6a0f77cede97b50de48ec98478590"),
 }
@@ -81,6 +83,12 @@ _RECORDS = (
         licence="CC-BY-4.0",
         source='this suite, trained on avatars "Adventurer" by Lisa Wischofsky (CC BY 4.0), drawn with DiceBear',
         size=64,
+    ),
+    _embedded(
+        "faces/forest",
+        "faces-landmarks.dat",
+        licence="Apache-2.0",
+        source="this suite, trained with dlib on generated portraits (CC0 1.0) labelled by MediaPipe (Apache-2.0)",
     ),
     _embedded(
         "faces/landmarks",

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.faces import angle_error, point_error
 from ppgan_apps.faces.align import MIRRORED
-from ppgan_apps.faces.landmarks import EMBEDDED_FILE, PARTS, box_of_landmarks, load_networks, load_placer, upright_patch
+from ppgan_apps.faces.landmarks import NETWORKS_FILE, PARTS, box_of_landmarks, load_networks, load_placer, upright_patch
 from ppgan_apps.images import read_image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ def eye_span(points: np.ndarray) -> float:
 
 
 def test_the_package_holds_both_networks_in_a_small_file():
-    path = ROOT / "ppgan_apps" / "pretrained" / EMBEDDED_FILE
+    path = ROOT / "ppgan_apps" / "pretrained" / NETWORKS_FILE
     assert path.stat().st_size < 2e6
     first, careful = load_networks()
     assert len(PARTS) == 2 and first.side < careful.side and not first.training and not careful.training
