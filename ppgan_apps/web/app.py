@@ -59,6 +59,11 @@ def _add_addresses(app: FastAPI, service: Service, interface: FastAPI, has_pages
     async def manifest() -> JSONResponse:
         return JSONResponse({"name": "ppgan_apps", "start_url": "/", "display": "browser"})
 
+    # Gradio's pages ask there for an example that was clicked, without the path that they are mounted at.
+    @app.get("/gradio_api/{rest:path}")
+    async def file_of_a_page(rest: str) -> RedirectResponse:
+        return RedirectResponse(f"/{LANGUAGES[0]}/gradio_api/{rest}", 307)
+
     @app.get("/favicon.ico")
     async def icon() -> Response:
         return Response(reference.ICON, media_type="image/svg+xml")

@@ -31,11 +31,11 @@ HIDDEN = {"api_visibility": "private", "show_progress": "hidden", "queue": True}
 
 def mount(app: FastAPI, service: Service, language: str, path: str) -> None:
     """Adds the pages of one language to the server."""
+    gr.set_static_paths([EXAMPLES])                            # shown from where they are, not from copies that expire
     blocks = Pages(service, language).build()
     # Our own queue says who is served when; this one only carries messages.
     blocks.queue(default_concurrency_limit=None, max_size=None, api_open=False)
     blocks.has_launched = True                                 # else Gradio copies any file that a request names
-    gr.set_static_paths([EXAMPLES])                            # shown from where they are, not from copies that expire
     gr.mount_gradio_app(app, blocks, path=path, footer_links=[], run_history=False, ssr_mode=False, pwa=False,
                         enable_monitoring=False, mcp_server=False, max_file_size=service.limits.upload,
                         theme=theme(), css=CSS, show_error=True)
