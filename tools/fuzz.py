@@ -83,7 +83,7 @@ def read_onnx(path: Path) -> None:
     try:
         engines.check_external_data(path)
     finally:
-        engines.parsed({name: str(text, "utf-8", "replace") for name in ("network", "input", "family")}, path)
+        engines.parsed({name: str(text, "utf-8", "replace") for name in ("network", "input", "note")}, path)
 
 
 def run_onnx(path: Path) -> None:
