@@ -12,9 +12,9 @@ import yaml
 from ppgan_apps.config import families
 from tests.docs_pages import CHINESE, DOCS, ENGLISH, ROOT, blocks, name_of
 
-# English only: made by tools or from the code, or a list of pictures.
+# English only: made by tools or from the code, records of what was measured, or a list of pictures.
 ENGLISH_ONLY = ["docs/api.md", "docs/settings.md", "docs/cards.md", "docs/benchmarks.md", "docs/images/README.md",
-                "docs/training/"]
+                "docs/training/", "docs/models/", "docs/reliability.md"]
 GUIDE = [page for page in ENGLISH if page.is_relative_to(DOCS)]
 FAMILY_PAGES = sorted(path for path in (DOCS / "families").glob("*.md") if path.name != "README.md")
 

@@ -41,8 +41,8 @@ def test_landmarks_tremble_less_at_rest(portrait):
         frame = moved(portrait, 20, 0, seed)
         plain.append(detect(frame)[0].landmarks)
         followed.append(tracker.follow(frame)[0].landmarks)
-    # From the third frame on: the first is where the track begins.
-    tremble = [np.abs(np.diff(points[2:], axis=0)).mean() for points in (plain, followed)]
+    # From the fifth frame on: a track begins where the detector's box says, and settles where its own points say.
+    tremble = [np.abs(np.diff(points[4:], axis=0)).mean() for points in (plain, followed)]
     assert tremble[1] < 0.6 * tremble[0]
 
 

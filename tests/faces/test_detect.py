@@ -40,6 +40,14 @@ def test_the_eye_line_of_turned_photographs(shared, angle):
     assert np.median(values) < 2 and (values < 3).mean() >= 0.75 and values.max() < 6, errors
 
 
+def test_a_face_in_a_very_dark_picture_is_found(shared):
+    image, points = read_image(shared / "data" / "photos" / "034.jpg"), LABELS["photo_034"]
+    dark = (image * 0.06).astype(np.uint8)
+    assert dark.max() <= 15
+    faces = detect(dark)
+    assert faces and is_on(faces[0], points) and angle_error(faces[0].landmarks, points) < 10
+
+
 @pytest.mark.parametrize("angle", [90, 180, -90])
 def test_faces_lying_on_their_side_or_head_are_found(shared, angle):
     image, points = turn(read_image(shared / "data" / "photos" / "001.jpg"), LABELS["photo_001"], angle)
