@@ -566,7 +566,7 @@ def stylegan2_predictor(arguments: argparse.Namespace):
     seed = getattr(arguments, "seed", None)                    # some commands of the toolbox name theirs otherwise
     return StyleGAN2Predictor(arguments.output, arguments.weight_path, arguments.model_type, seed, arguments.size,
                               arguments.style_dim, arguments.n_mlp, arguments.channel_multiplier,
-                              device=arguments.device, engine=arguments.engine)
+                              device=arguments.device, engine=getattr(arguments, "engine", "auto"))
 
 
 def _batch(arguments: argparse.Namespace) -> int:

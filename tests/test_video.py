@@ -216,7 +216,7 @@ def test_a_killed_run_goes_on_to_the_same_file(weights, command, tmp_path, capsy
 
 
 def test_an_interrupted_run_says_what_it_keeps_and_other_options_start_anew(weights, command, tmp_path, capsys):
-    clip = clips.write(tmp_path / "clip.mp4", frames=600, size=(64, 64))
+    clip = clips.write(tmp_path / "clip.mp4", frames=600, size=(192, 192))
     error = kill_after_first_part(start(weights, clip, tmp_path / "out.mp4"), tmp_path / "out.mp4", ".nut",
                                   signal.SIGINT)
     assert "the same command goes on after them" in error and "Traceback" not in error
