@@ -18,6 +18,7 @@ from .groups import Grouping
 
 RECIPES_VARIABLE = "PPGAN_APPS_RECIPES"      # folders with family files beside the suite's own
 MAX_YAML_CHARACTERS = 1_000_000
+MAX_YAML_DEPTH = 100
 MAX_YAML_ALIASES = 10                        # ten that repeat each other make some hundred values of one
 
 
@@ -148,7 +149,13 @@ def _bounded_text(path: Path) -> str:
 def _read_yaml(text: str) -> Any:
     """Plain values of YAML, without what makes a small text large: aliases that repeat what repeats others."""
     import yaml
-    aliases = sum(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader))
+    aliases = depth = 0
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        aliases += isinstance(token, yaml.AliasToken)
+        depth += isinstance(token, (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken))
+        depth -= isinstance(token, (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken))
+        if depth > MAX_YAML_DEPTH:                             # the time to read grows with the square of it
+            raise yaml.YAMLError(f"more than {MAX_YAML_DEPTH} brackets in brackets")
     if aliases > MAX_YAML_ALIASES:
         raise ConfigError(f"The YAML repeats itself by {aliases} aliases (*name), more than {MAX_YAML_ALIASES}: write "
                           f"the values out.")
