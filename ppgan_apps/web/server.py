@@ -116,6 +116,7 @@ def _serve(settings, folder: Path, arguments: argparse.Namespace) -> int:
     runtime.device(settings.device)                            # a device that is not there is told before anything
     listening = _listen(arguments.host, arguments.port)
     service = Service(settings, folder)
+    runtime.import_paddle()                                    # later it would put its own handler in this one's place
     before = signal.signal(signal.SIGTERM, _as_ctrl_c)
     try:
         config = uvicorn.Config(create(service, arguments.pages), log_level="warning", access_log=False,
