@@ -11,6 +11,8 @@ from .errors import ImageError
 WORKING_SIZE = 512  # lines and features are drawn at least this large and then shrunk, which smooths their edges
 REFERENCE_SIZE = 256  # radii below are pixels of a picture of this size
 INK_RGB = (38.0, 27.0, 30.0)  # warm near-black: pure black looks printed over the colours
+COMIC_INK_RGB = (22.0, 18.0, 30.0)
+PENCIL_RGB = (92.0, 74.0, 70.0)
 
 # Landmark numbers of the 68-point scheme (iBUG 300-W).
 BROWS = (slice(17, 22), slice(22, 27))
@@ -80,6 +82,49 @@ def anime(image: np.ndarray, lines: float = 0.85) -> np.ndarray:
     drawn = _to_rgb(np.dstack([lifted, a, b]))
     ink = _ink_lines(sharp[..., 0] / 100.0, 1.0, sigma=0.9, low=0.014, high=0.042, least_area=20, zoom=1.0)
     drawn = _ink(drawn, ink * lines)
+    return np.clip(drawn + 0.5, 0, 255).astype(np.uint8)
+
+
+def comic(image: np.ndarray) -> np.ndarray:
+    """Draw a whole photograph as an ink comic: few strong colours, thick and thin black lines, black shadows.
+
+    image: uint8 RGB [H, W, 3] (or grey [H, W]) of any size. Returns uint8 RGB [H, W, 3]. Local and deterministic, as
+    `anime` is. Lines: difference of Gaussians at two widths (Winnemoeller et al., 2006).
+    """
+    sharp = _smooth_colours(_to_lab(_as_rgb(image)), 1.0, passes=1, colour_sigma=6.0)
+    smooth = _smooth_colours(sharp, 1.0, passes=4, colour_sigma=8.0)
+    light = np.clip(_quantise(smooth[..., 0], step=22.0, sharpness=0.45) / 100.0, 0, 1)
+    lifted = np.clip(100.0 * (0.10 + 0.93 * light**0.85), 0, 100)
+    drawn = _to_rgb(np.dstack([lifted, smooth[..., 1] * 1.55, smooth[..., 2] * 1.5 + 3.0]))
+    thin = _ink_lines(sharp[..., 0] / 100.0, 1.0, sigma=1.0, low=0.008, high=0.024, least_area=18, zoom=1.0)
+    thick = _ink_lines(smooth[..., 0] / 100.0, 1.0, sigma=1.6, low=0.012, high=0.030, least_area=30, zoom=1.0)
+    shadow = 1.0 - _smoothstep(9.0, 19.0, _blur(smooth[..., 0], 0.8))
+    drawn = _lay(drawn, COMIC_INK_RGB, np.maximum(np.maximum(thin, thick), shadow))
+    return np.clip(drawn + 0.5, 0, 255).astype(np.uint8)
+
+
+def watercolour(image: np.ndarray) -> np.ndarray:
+    """Paint a whole photograph in watercolour: white paper in the lights, clear washes, pencil lines.
+
+    image: uint8 RGB [H, W, 3] (or grey [H, W]) of any size. Returns uint8 RGB [H, W, 3]. Local and deterministic, as
+    `anime` is. The washes are four layers of pigment, each where the photo is darker than a tone, and denser inside its
+    rim, where a drying wash leaves its pigment (Bousseau et al., "Interactive watercolor rendering", 2006).
+    """
+    sharp = _smooth_colours(_to_lab(_as_rgb(image)), 1.0, passes=1, colour_sigma=6.0)
+    smooth = _smooth_colours(sharp, 1.0, passes=3, colour_sigma=8.0)
+    light = np.clip(smooth[..., 0] / 100.0, 0, 1)
+    pigment = 0.20 * (1.0 - light)
+    for tone, amount in ((0.84, 0.09), (0.60, 0.18), (0.36, 0.22), (0.17, 0.12)):
+        layer = 1.0 - _smoothstep(tone - 0.07, tone + 0.07, light)
+        rim = np.clip(layer - _blur(layer, 2.6), 0, 1)
+        pigment += amount * (0.88 * layer + 0.75 * rim)
+    pigment += 0.0075 * np.clip(_blur(smooth[..., 0], 4.0) - sharp[..., 0], 0, 30)  # eyes and lips, by a fine brush
+    colour = 0.35 + 1.55 * np.clip(pigment, 0, 0.6)
+    lab = [np.clip(98.5 - 84.0 * pigment, 0, 100), smooth[..., 1] * 1.45 * colour, smooth[..., 2] * 1.35 * colour + 1.5]
+    drawn = _to_rgb(np.dstack(lab))
+    pencil = _ink_lines(sharp[..., 0] / 100.0, 1.0, sigma=0.8, low=0.012, high=0.045, least_area=14, zoom=1.0)
+    dark = 0.30 * drawn + 0.35 * np.array(PENCIL_RGB, np.float32)
+    drawn = drawn + (dark - drawn) * (0.6 * pencil)[..., None]
     return np.clip(drawn + 0.5, 0, 255).astype(np.uint8)
 
 

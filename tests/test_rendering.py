@@ -9,7 +9,7 @@ import pytest
 
 from ppgan_apps import rendering
 from ppgan_apps.errors import ImageError
-from ppgan_apps.rendering import anime, cartoon, edge_smoothed
+from ppgan_apps.rendering import anime, cartoon, comic, edge_smoothed, watercolour
 
 SIZE = 256
 
@@ -48,7 +48,7 @@ def face_picture(size: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
     return image, mask
 
 
-@pytest.mark.parametrize("render", [cartoon, anime])
+@pytest.mark.parametrize("render", [cartoon, anime, comic, watercolour])
 def test_same_picture_same_bytes(render):
     image = textured()
     before = image.copy()
@@ -58,7 +58,7 @@ def test_same_picture_same_bytes(render):
     assert np.array_equal(image, before), "the input must not be written to"
 
 
-@pytest.mark.parametrize("render", [cartoon, anime])
+@pytest.mark.parametrize("render", [cartoon, anime, comic, watercolour])
 def test_texture_is_flattened(render):
     image = textured()
     drawn = render(image).astype(np.float32)
@@ -66,7 +66,7 @@ def test_texture_is_flattened(render):
         assert drawn[part].std(axis=(0, 1)).max() < 0.5 * image[part].astype(np.float32).std(axis=(0, 1)).min()
 
 
-@pytest.mark.parametrize("render", [cartoon, anime])
+@pytest.mark.parametrize("render", [cartoon, anime, comic, watercolour])
 def test_a_step_becomes_a_dark_line(render):
     image = np.full((SIZE, SIZE, 3), 120, np.uint8)
     image[:, SIZE // 2:] = 230
@@ -77,7 +77,7 @@ def test_a_step_becomes_a_dark_line(render):
     assert abs(light[SIZE // 2 + 8] - light[SIZE - 40]) < 4, "no halo on the light side"
 
 
-@pytest.mark.parametrize("render", [cartoon, anime])
+@pytest.mark.parametrize("render", [cartoon, anime, comic, watercolour])
 def test_single_specks_get_no_ink(render):
     image = np.full((SIZE, SIZE, 3), 200, np.uint8)
     image[100:102, 100:102] = 150
@@ -129,7 +129,7 @@ def test_skin_is_lifted_and_keeps_its_order(tone):
     assert cheek[0] > cheek[1] > cheek[2], "skin stays warm"
 
 
-@pytest.mark.parametrize("render", [cartoon, anime])
+@pytest.mark.parametrize("render", [cartoon, anime, comic, watercolour])
 @pytest.mark.parametrize("shape", [(40, 40), (17, 90), (1, 1), (300, 200, 3)])
 def test_grey_small_and_oblong_pictures(render, shape):
     image = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)

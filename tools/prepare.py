@@ -102,7 +102,8 @@ def build_parser() -> argparse.ArgumentParser:
     style = commands.add_parser("style", help="write photos, their rendering in a style and its edge-smoothed version")
     _inputs_and_output(style)
     style.add_argument("--size", type=_size, default=288, help="side of the squares in pixels (default 288)")
-    style.add_argument("--style", choices=("anime",), default="anime", help="the rendering (default anime)")
+    style.add_argument("--style", choices=("anime", "comic", "watercolour"), default="anime",
+                       help="the rendering (default anime)")
     style.add_argument("--smooth", action="store_true",
                        help="also write OUTPUT/smooth: the renderings blurred along edges, for AnimeGAN's edge term")
     style.add_argument("--pairs", action="store_true",

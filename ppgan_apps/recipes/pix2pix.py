@@ -21,6 +21,7 @@ from ..networks.unet import UnetGenerator
 from ..perceptual import gradient_difference
 from ..steps import frozen, linear_decay, once, update
 from ..weights import load_strict, read_weights, resolve
+from ..widening import widen, width_of
 from .base import Recipe
 
 
@@ -34,7 +35,8 @@ class Config:
     norm: Literal["batch", "instance"] = "batch"    # of the U-Net and of D; batch: over the batch at hand, also in use
     ndf: int = 64                       # width of the discriminator's first layer
     n_layers: int = 3                   # 3: each logit sees 70x70 pixels
-    start: str = ""                     # weights of a like generator to start from: a file, a checkpoint or a run
+    start: str = ""                     # weights of a like generator to start from: a file, a checkpoint or a run;
+                                        # those of a U-Net with fewer maps are widened
     lr: float = 2e-4                    # Adam
     beta1: float = 0.5
     decay_start: float = 0.5            # fraction of the steps after which the rate falls to 0 in a straight line: the
@@ -56,8 +58,7 @@ class Pix2Pix(Recipe):
         cfg = self.cfg
         self.G = self._generator(run.data.size)
         if cfg.start:
-            path = resolve(cfg.start)
-            load_strict(self.G, read_weights(path), str(path))
+            self._start_from(resolve(cfg.start))
         self.opt_G = self._adam(self.G)
         if cfg.gan_weight:
             self.D = NLayerDiscriminator(input_nc=6, ndf=cfg.ndf, n_layers=cfg.n_layers, norm_type=cfg.norm)
@@ -72,6 +73,13 @@ class Pix2Pix(Recipe):
         if cfg.generator == "photo2cartoon":
             return Photo2CartoonGenerator(ngf=cfg.ngf, img_size=size)
         return AnimeGANv2Generator(lite=cfg.generator == "animeganv2_lite")
+
+    def _start_from(self, path):
+        state = read_weights(path)
+        if self.cfg.generator == "unet" and 0 < width_of(state) < self.cfg.ngf:
+            widen(self.G, state, str(path))
+        else:
+            load_strict(self.G, state, str(path))
 
     def _adam(self, network):
         return paddle.optimizer.Adam(self.cfg.lr, beta1=self.cfg.beta1, beta2=0.999, parameters=network.parameters())

@@ -1,0 +1,273 @@
+"""Measures the embedded picture models on pictures that they were not trained on, and shows them: docs/models.
+
+    python benchmarks/models.py ../shared/data
+    python benchmarks/models.py ../shared/data photo2cartoon --before old.safetensors
+
+The folder holds portraits/ (with attributes.csv) and photos/. Of the portraits every eighth is used, which
+`tools/prepare.py faces --hold-out 8` keeps back; of the photos those of TRAINED_PHOTOS are left out. Each model is
+compared with the rendering by rules that it learned from (`ppgan_apps/rendering.py`), which it can at best equal.
+
+- PSNR: of the pictures made against the renderings, in dB.
+- crispness: the mean slope of the pictures made, as a part of the renderings'; blur is below 1.
+- landmarks: how far the 68 points move when they are looked for in the picture made instead of the photo, in parts of
+  the distance between the outer eye corners: whether the face is still that face.
+- white: share of the background that is white (all channels 250 or more).
+- feature distance: between the maps of a random VGG (docs/metrics.md), as a part of the maps' size.
+- noise: how many levels the picture changes for each level of noise that the photo is given (sigma 2 of 255); above 1
+  a clip would flicker more than its camera.
+"""
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))                                    # runs from a clone without being installed
+
+import ppgan_apps  # noqa: E402, F401  (settles flags before Paddle is imported)
+from benchmarks.report import replace_section  # noqa: E402
+from ppgan_apps import images, rendering  # noqa: E402
+from ppgan_apps.errors import DataError, SuiteError  # noqa: E402
+from ppgan_apps.faces import detect, prepare_face  # noqa: E402
+from ppgan_apps.faces.align import eye_line_angle, transform  # noqa: E402
+
+HOLD_OUT = 8
+# Photographs whose renderings the styles comic and watercolour were trained on besides the portraits.
+TRAINED_PHOTOS = {f"{number:03d}" for number in range(2, 50, 2)} - {"016", "036", "044"}
+STYLES = {"pastel": rendering.anime, "comic": rendering.comic, "watercolour": rendering.watercolour}
+CELL, COLUMNS = 160, 10
+AGES = ((0, 30, "under 30"), (30, 60, "30 to 59"), (60, 200, "60 and over"))
+DARK = 55.0                                                      # L of the cheeks under which skin counts as darker
+
+
+@dataclass
+class Head:
+    """A face that was not trained on: the crop on white [256, 256, 3], its mask, its landmarks, its drawing."""
+    name: str
+    groups: tuple[str, ...]
+    crop: np.ndarray
+    mask: np.ndarray
+    landmarks: np.ndarray
+    drawing: np.ndarray
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with portraits/ and photos/")
+    parser.add_argument("models", nargs="*", choices=[[], *MODELS], help="which (default all)")
+    parser.add_argument("--before", type=Path, metavar="FILE", help="earlier weights to compare with")
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "models")
+    arguments = parser.parse_args()
+    try:
+        for name in arguments.models or MODELS:
+            MODELS[name](arguments)
+    except SuiteError as error:
+        print(f"models.py: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+# ---- The models
+
+def photo2cartoon(arguments: argparse.Namespace) -> None:
+    heads = held_out_heads(arguments.data)
+    drawn = {label: [predictor.predict_crop(head) for head in heads]
+             for label, predictor in drawers("Photo2CartoonPredictor", arguments.before).items()}
+    lines = ["| pictures | number | weights | PSNR | crispness | landmarks | white |", "|---|---|---|---|---|---|---|"]
+    groups = ["all", *dict.fromkeys(group for head in heads for group in head.groups)]
+    for group in sorted(groups, key=GROUPS.index):
+        chosen = [index for index, head in enumerate(heads) if group == "all" or group in head.groups]
+        for label, pictures in drawn.items():
+            rows = [cartoon_row(heads[index], pictures[index]) for index in chosen]
+            lines.append(f"| {group} | {len(chosen)} | {label} | {' | '.join(means(rows, (1, 2, 3, 3)))} |")
+    write_sheet(arguments.output / "photo2cartoon.jpg", [[head.crop for head in heads],
+                *([drawn["before"]] if "before" in drawn else []), drawn["now"], [head.drawing for head in heads]])
+    write_section(arguments, "photo2cartoon", [
+        f"{len(heads)} portraits held back from training. Landmarks in the rendering itself: "
+        f"{np.mean([moved(head, head.drawing) for head in heads]):.3f}.", "", *lines, "",
+        "![Photo, cartoon" + (" before, now" if "before" in drawn else "") + ", rendering](photo2cartoon.jpg)", "",
+        "From above: photo" + (", cartoon before, now" if "before" in drawn else ", cartoon")
+        + ", and the rendering that it learned from."])
+
+
+def anime2real(arguments: argparse.Namespace) -> None:
+    heads = held_out_heads(arguments.data)
+    lines = ["| weights | PSNR | crispness | landmarks | feature distance |", "|---|---|---|---|---|"]
+    drawn = {label: [predictor.predict(head.drawing) for head in heads]
+             for label, predictor in drawers("Anime2RealPredictor", arguments.before).items()}
+    for label, pictures in drawn.items():
+        far = feature_distances(pictures, [head.crop for head in heads])
+        rows = [(psnr(picture, head.crop), crispness(picture, head.crop), moved(head, picture), distance)
+                for head, picture, distance in zip(heads, pictures, far, strict=True)]
+        lines.append(f"| {label} | {' | '.join(means(rows, (1, 2, 3, 3)))} |")
+    drawings = feature_distances([head.drawing for head in heads], [head.crop for head in heads])
+    rows = [(psnr(head.drawing, head.crop), crispness(head.drawing, head.crop), moved(head, head.drawing), distance)
+            for head, distance in zip(heads, drawings, strict=True)]
+    lines.append(f"| the drawing itself | {' | '.join(means(rows, (1, 2, 3, 3)))} |")
+    write_sheet(arguments.output / "anime2real.jpg", [[head.drawing for head in heads], drawn["now"],
+                                                      [head.crop for head in heads]])
+    write_section(arguments, "anime2real", [
+        f"{len(heads)} portraits held back from training, against the photos that were drawn.", "", *lines, "",
+        "![Drawing, what is made of it, the photo that was drawn](anime2real.jpg)", "",
+        "From above: drawing, what is made of it, and the photo that was drawn."])
+
+
+def animeganv2(arguments: argparse.Namespace) -> None:
+    from ppgan_apps import AnimeGANv2Predictor
+    scenes = held_out_scenes(arguments.data)
+    random = np.random.default_rng(0)
+    noisy = [np.clip(scene + random.normal(0, 2, scene.shape), 0, 255).round().astype(np.uint8) for scene in scenes]
+    lines = ["| style | PSNR | crispness | noise | noise of the rendering |", "|---|---|---|---|---|"]
+    sheet = [scenes]
+    for style, render in STYLES.items():
+        predictor = AnimeGANv2Predictor(style=style, use_adjust_brightness=False)
+        pictures, renderings = [predictor.predict(scene) for scene in scenes], [render(scene) for scene in scenes]
+        rows = [(psnr(picture, target), crispness(picture, target), gain(predictor.predict, *pair, picture),
+                 gain(render, *pair, target))
+                for picture, target, pair in zip(pictures, renderings, zip(scenes, noisy, strict=True), strict=True)]
+        lines.append(f"| {style} | {' | '.join(means(rows, (1, 2, 2, 2)))} |")
+        sheet += [pictures]
+    write_sheet(arguments.output / "animeganv2.jpg", sheet)
+    write_section(arguments, "animeganv2", [
+        f"The middle squares of {len(scenes)} photographs, at 512 pixels, none of them trained on.", "", *lines, "",
+        f"![Photo and the styles {', '.join(STYLES)}](animeganv2.jpg)", "",
+        f"From above: photo, {', '.join(STYLES)}. The first {COLUMNS} photographs."])
+
+
+MODELS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "photo2cartoon": photo2cartoon, "anime2real": anime2real, "animeganv2": animeganv2}
+GROUPS = ["all", "female", "male", *(name for *_, name in AGES), "lighter skin", "darker skin"]
+
+
+# ---- Pictures that were not trained on
+
+def held_out_heads(data: Path) -> list[Head]:
+    """The portraits kept back, found, cropped and cut out by the embedded face models, as the predictor does."""
+    table = data / "portraits" / "attributes.csv"
+    if not table.is_file():
+        raise DataError(f"There is no {table}: give the folder that holds portraits/ and photos/.")
+    with open(table, encoding="utf-8", newline="") as stream:
+        rows = sorted(csv.DictReader(stream), key=lambda row: row["file"])
+    return [head for row in rows[HOLD_OUT - 1::HOLD_OUT] if (head := _head(data / "portraits" / row["file"], row))]
+
+
+def _head(path: Path, row: dict[str, str]) -> Head | None:
+    import cv2
+    photo = images.read_image(path)
+    found = detect(photo)
+    if not found:
+        return None
+    crop = prepare_face(photo, found[0])
+    landmarks = transform(found[0].landmarks, crop.to_crop)
+    cheeks = landmarks[[1, 2, 3, 13, 14, 15]] * 0.6 + landmarks[[31, 31, 31, 35, 35, 35]] * 0.4
+    lab = cv2.cvtColor(crop.image.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
+    light = np.median([lab[int(y), int(x), 0] for x, y in cheeks])
+    age = next(name for least, most, name in AGES if least <= int(row["age"]) < most)
+    groups = (row["sex"], age, "darker skin" if light < DARK else "lighter skin")
+    drawing = rendering.cartoon(crop.image, crop.mask, landmarks)
+    return Head(path.stem, groups, crop.image, crop.mask, landmarks, drawing)
+
+
+def held_out_scenes(data: Path) -> list[np.ndarray]:
+    """The middle squares of the photographs that no style was trained on, uint8 RGB [512, 512, 3]."""
+    paths = [path for path in sorted((data / "photos").glob("*.jpg")) if path.stem not in TRAINED_PHOTOS]
+    if not paths:
+        raise DataError(f"There are no photographs in {data / 'photos'}: give the folder that holds them.")
+    squares = []
+    for path in paths:
+        photo = images.read_image(path)
+        side = min(photo.shape[:2])
+        top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
+        squares.append(images.resize(np.ascontiguousarray(photo[top:top + side, left:left + side]), (512, 512)))
+    return squares
+
+
+class Drawer:
+    """A predictor of faces that is given crops."""
+
+    def __init__(self, predictor):
+        self._predictor = predictor
+
+    def predict_crop(self, head: Head) -> np.ndarray:
+        """The network's picture of a crop on white, uint8 RGB [256, 256, 3]."""
+        return images.to_images(self._predictor._run_network(images.to_array([head.crop])))[0]
+
+    def predict(self, image: np.ndarray) -> np.ndarray:
+        return self._predictor.predict(image)
+
+
+def drawers(name: str, before: Path | None) -> dict[str, Drawer]:
+    predictor = getattr(ppgan_apps, name)
+    made = {"before": Drawer(predictor(weight_path=before))} if before else {}
+    return {**made, "now": Drawer(predictor(style="embedded"))}
+
+
+# ---- Measures
+
+def cartoon_row(head: Head, picture: np.ndarray) -> tuple[float, float, float, float]:
+    import cv2
+    far = cv2.dilate((head.mask > 0.02).astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+    white = float((picture[far].min(axis=-1) >= 250).mean()) if far.any() else float("nan")
+    return psnr(picture, head.drawing), crispness(picture, head.drawing), moved(head, picture), white
+
+
+def psnr(picture: np.ndarray, target: np.ndarray) -> float:
+    squared = np.mean((picture.astype(np.float64) - target) ** 2)
+    return float(10 * np.log10(255**2 / max(squared, 1e-9)))
+
+
+def crispness(picture: np.ndarray, target: np.ndarray) -> float:
+    def slope(image: np.ndarray) -> float:
+        image = image.astype(np.float64)
+        return np.abs(np.diff(image, axis=0)).mean() + np.abs(np.diff(image, axis=1)).mean()
+    return slope(picture) / slope(target)
+
+
+def moved(head: Head, picture: np.ndarray) -> float:
+    """Mean distance of the landmarks found in a picture from those of the photo, in eye spans."""
+    from ppgan_apps.faces.landmarks import box_of_landmarks, load_placer
+    placer = load_placer("embedded")
+    points = placer.place(picture, *box_of_landmarks(head.landmarks), eye_line_angle(head.landmarks))
+    span = np.linalg.norm(head.landmarks[36] - head.landmarks[45])
+    return float(np.linalg.norm(points - head.landmarks, axis=1).mean() / span)
+
+
+def gain(draw: Callable[[np.ndarray], np.ndarray], photo: np.ndarray, noisy: np.ndarray, picture: np.ndarray) -> float:
+    change = np.abs(draw(noisy).astype(np.float64) - picture).mean()
+    return float(change / np.abs(noisy.astype(np.float64) - photo).mean())
+
+
+def feature_distances(pictures: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> np.ndarray:
+    from ppgan_apps.metrics.features import open_space
+    space = open_space("random-vgg-128")
+    made, wanted = space.of(pictures), space.of(targets)
+    return np.linalg.norm(made - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
+
+
+def means(rows: Sequence[Sequence[float]], digits: Sequence[int]) -> list[str]:
+    return [f"{value:.{places}f}" for value, places in zip(np.nanmean(rows, axis=0), digits, strict=True)]
+
+
+# ---- Report
+
+def write_sheet(path: Path, rows: Sequence[Sequence[np.ndarray]]) -> None:
+    pictures = [images.resize(picture, (CELL, CELL)) for row in rows for picture in row[:COLUMNS]]
+    columns = min(COLUMNS, len(rows[0]))
+    print(images.write_image(path, images.grid(pictures, columns, 4), overwrite=True))
+
+
+def write_section(arguments: argparse.Namespace, name: str, lines: Sequence[str]) -> None:
+    section = "\n".join(["## Measured", "", f"Written by `python benchmarks/models.py ../shared/data {name}`, whose "
+                         "`--help` says what each column is; do not edit.", "", *lines, ""])
+    print(section)
+    replace_section(arguments.output / f"{name}.md", section)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
