@@ -187,7 +187,12 @@ def start(weights, clip, output, *options):
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PPGAN_APPS_OFFLINE": "1"}
     return subprocess.Popen([sys.executable, "-m", "ppgan_apps", "animeganv2", str(clip), "-o", str(output),
                              "--weight-path", str(weights), *options], env=environment, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True)
+                            stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
+
+
+def heed_interrupts():
+    """A shell starts what runs in its background deaf to SIGINT, and processes pass that on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def kill_after_first_part(process, output, ending, number=signal.SIGKILL):
