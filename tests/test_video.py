@@ -259,6 +259,8 @@ def test_a_run_that_an_error_ends_goes_on(pictures, output, weights, tmp_path, c
                 for name in (output, f"whole_{output}")]
         assert read[0] == read[1] and len(read[0]) == 110
     else:
+        # Packet by packet first, so that a difference says where it lies.
+        assert clips.packets(tmp_path / output) == clips.packets(tmp_path / f"whole_{output}")
         assert (tmp_path / output).read_bytes() == (tmp_path / f"whole_{output}").read_bytes()
 
 
