@@ -75,7 +75,8 @@ def packets(path):
 
     import av
     with av.open(str(path)) as container:
-        return [(packet.stream.index, packet.pts, packet.dts, packet.duration, hashlib.sha256(bytes(packet)).hexdigest())
+        return [(packet.stream.index, packet.pts, packet.dts, packet.duration,
+                 hashlib.sha256(bytes(packet)).hexdigest())
                 for packet in container.demux() if packet.size]
 
 
