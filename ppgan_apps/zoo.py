@@ -77,6 +77,13 @@ _RECORDS = (
         source="this suite, trained on generated portraits (CC0 1.0) and paintings rendered from them",
         multiple_of=32,
     ),
+    *(_embedded(
+        f"animeganv2/{style}",
+        f"animeganv2-{style}.safetensors",
+        licence="Apache-2.0",
+        source="this suite, trained on generated portraits and photographs (CC0 1.0) and pictures rendered from them",
+        multiple_of=32,
+    ) for style in ("comic", "watercolour")),
     _embedded(
         "stylegan2/avatars",
         "stylegan2-avatars.safetensors",
