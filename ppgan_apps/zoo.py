@@ -37,7 +37,7 @@ EMBEDDED_SUMS: dict[str, tuple[int, str]] = {
     "faces-landmarks.safetensors":
         (1_295_376, "83607879630fb7670a02d75b4dbfa2b7f93942cb033e64ddb716f8200333d8d9"),
     "faces-segmenter.safetensors":
-        (300_810, "0388bade599085628eb0fe247879a4c837b6a0f77cede97b50de48ec98478590"),
+        (300_810, "b7de425f283868b2e655e09cbf92b405c5d2733cf46b390ffc1ab2d85b8a2283"),
 }
 
 
