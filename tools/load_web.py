@@ -29,9 +29,11 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "ppgan_apps" / "web" / "examples"
 SECRET = "a text that no answer may hold"
 LIMITS = ["--max-upload", "2", "--max-pixels", "2", "--max-side", "512", "--max-frames", "60", "--queue", "16",
-          "--keep", "2", "--max-seconds", "60"]
-STUCK_SECONDS = 120                                            # without an answer
+          "--keep", "2", "--max-seconds", "120"]
+STUCK_SECONDS = 300                                            # without an answer
+FILES_AT_A_TIME = 12
 SAMPLE_SECONDS = 10.0
+MOST_PER_SECOND = 5                                            # requests of all users together
 WARM_SHARE = 0.25                                              # of the time, before memory's slope is taken
 
 
@@ -190,6 +192,12 @@ class Users:
             client.sendall(b"GET /en/ HTTP/1.1\r\nHost: x\r\n\r\n")
             client.recv(100)
 
+    def say_nothing(self, source: random.Random) -> None:
+        """A connection with half a request's head, or none, for as long as a minute."""
+        with socket.create_connection(self.server.place, STUCK_SECONDS) as client:
+            client.sendall(b"POST /api/v1/animeganv2 HTTP/1.1\r\nHost: x\r\n"[:source.choice([0, 9, 44])])
+            time.sleep(source.uniform(5, 60))
+
     def cancel(self, source: random.Random) -> None:
         job = self._json(self._send("animeganv2/video?wait=false", self.material.clip), 202)
         time.sleep(source.uniform(0, 2))
@@ -226,8 +234,11 @@ class Users:
                       "no_such_style")
 
     def ask_for_files(self, source: random.Random) -> None:
-        """All of the addresses that lead out of the folders served, as they are, not as a client would tidy them."""
-        for path in files_elsewhere(self.server):
+        """Some of the addresses that lead out of the folders served, as they are, not as a client would tidy them, and
+        one that does not."""
+        self._expect(self._requests.get(f"{self.address}/en/gradio_api/file={EXAMPLES / 'scene_1.jpg'}",
+                                        timeout=STUCK_SECONDS), 200, "image/jpeg")
+        for path in source.sample(list(files_elsewhere(self.server)), FILES_AT_A_TIME):
             answer = self._raw(b"GET " + path.encode("latin-1") + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             status = self._status(answer)
             if SECRET.encode() in answer or b"root:x:0:0" in answer or b"setuptools" in answer:
@@ -348,8 +359,9 @@ def files_elsewhere(server: Server) -> Iterator[str]:
 WEIGHTS: dict[str, int] = {
     "look_at_a_page": 24, "draw_an_avatar": 14, "draw_a_scene": 10, "draw_a_drawing": 3, "draw_a_portrait": 2,
     "draw_a_big_picture": 1, "fetch_later": 3, "never_fetch": 2, "trickle": 4, "vanish_while_sending": 5,
-    "vanish_before_the_answer": 5, "vanish_in_the_answer": 4, "cancel": 3, "no_face": 2, "too_many_pixels": 5,
-    "too_many_bytes": 3, "no_picture": 5, "no_such_thing": 4, "ask_for_files": 1, "upload_to_the_page": 2,
+    "vanish_before_the_answer": 5, "vanish_in_the_answer": 4, "say_nothing": 3, "cancel": 3, "no_face": 2,
+    "too_many_pixels": 5, "too_many_bytes": 3, "no_picture": 5, "no_such_thing": 4, "ask_for_files": 3,
+    "upload_to_the_page": 2,
 }
 
 
@@ -414,7 +426,7 @@ class Hour:
             before = self.samples[-1]
             used = (sample["cpu"] - before["cpu"]) / (sample["at"] - before["at"])
             self._pause *= min(1.3, max(0.8, used / self.share))
-            self._pause = min(max(self._pause, 0.2), 60.0)
+            self._pause = min(max(self._pause, self.count / MOST_PER_SECOND), 60.0)
         self.samples.append(sample)
         self.tell(f"{sample['at']:.0f} s: {sum(self.done.values())} requests, {len(self.wrong)} wrong, "
                   f"{sample['rss']:.0f} MB, {sample['open']} open files, {sample['files']} on the disk, "
@@ -429,7 +441,7 @@ class Hour:
         last = self.samples[-1]
         return {"what": "load", "date": time.strftime("%Y-%m-%d", time.gmtime()), "minutes": round(last["at"] / 60, 1),
                 "users": self.count, "requests": dict(sorted(self.done.items())), "busy": sum(self.busy.values()),
-                "files_asked_for": self.done["ask_for_files"] * len(list(files_elsewhere(self.server))),
+                "files_asked_for": self.done["ask_for_files"] * FILES_AT_A_TIME,
                 "wrong": len(self.wrong), "stuck": self.stuck,
                 "longest_seconds": round(max(self.longest.values(), default=0), 1),
                 "rss_first_mb": round(late[0]["rss"]), "rss_last_mb": round(last["rss"]),
