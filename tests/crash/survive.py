@@ -297,6 +297,8 @@ class Copies:
     @classmethod
     def serve(cls) -> None:
         """The process itself: reads commands, makes copies one after another, tells how each ended."""
+        told = os.dup(1)
+        os.dup2(2, 1)                                          # some packages print when they are imported
         import ppgan_apps.runtime  # noqa: F401 - settles Paddle's flags
         for name in cls.IMPORTED:
             try:
@@ -312,8 +314,8 @@ class Copies:
                 os.dup2(0, 1)
                 os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
                 _execute(arguments)
-            print(child, flush=True)
-            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+            os.write(told, b"%d\n" % child)
+            os.write(told, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 def _execute(arguments: list[str]) -> None:
