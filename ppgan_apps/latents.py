@@ -97,7 +97,7 @@ def truncate(w: np.ndarray, mean_w: np.ndarray, truncation: float, cutoff: int |
     """
     if cutoff is None:
         moved: np.ndarray = mean_w + np.float32(truncation) * (w - mean_w)
-    return moved
+        return moved
     pulled = w.copy()
     pulled[:, :cutoff] = truncate(w[:, :cutoff], mean_w, truncation)
     return pulled
