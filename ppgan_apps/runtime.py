@@ -13,7 +13,7 @@ import re
 import sys
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # glibc's mallopt parameters (malloc.h).
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -140,7 +140,7 @@ def _provide_libgomp(libraries: Path) -> None:
             return                                             # `import paddle` then says what is missing
 
 
-def import_paddle():
+def import_paddle() -> Any:
     """The paddle module, imported quietly.
 
     Paddle prints two lines about threads that are wrong for us, and warns about a compiler cache that we do not use.
@@ -177,6 +177,6 @@ def device(name: str = "auto") -> str:
     if name.startswith("gpu") and not has_gpu:
         raise SuiteError("This Paddle sees no GPU: use the device cpu, or install the paddlepaddle-gpu of your CUDA.")
     try:
-        return paddle.device.set_device(name) and paddle.device.get_device()
+        return str(paddle.device.set_device(name) and paddle.device.get_device())
     except ValueError as error:
         raise SuiteError(f"Paddle cannot use the device '{name}' ({error}): use auto, cpu, gpu or gpu:N.") from error
