@@ -143,7 +143,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
 }
 
 
-def text(key: str, language: str, **values) -> str:
+def text(key: str, language: str, **values: object) -> str:
     """The text of that name, its {places} filled in from `values`."""
     return _TEXTS[key][LANGUAGES.index(language)].format(**values)
 
