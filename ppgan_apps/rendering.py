@@ -21,12 +21,15 @@ OUTER_LIPS = slice(48, 60)
 INNER_LIPS = slice(60, 68)
 
 
-def cartoon(image: np.ndarray, mask: np.ndarray | None = None, landmarks: np.ndarray | None = None) -> np.ndarray:
+def cartoon(image: np.ndarray, mask: np.ndarray | None = None, landmarks: np.ndarray | None = None,
+            redraw: bool = True) -> np.ndarray:
     """Draw a portrait as a flat, outlined cartoon.
 
     image: uint8 RGB [H, W, 3] (or grey [H, W]), best an aligned head crop of 256 to 512 pixels.
     mask: person, float [H, W] in [0, 1]; outside it the result is white. None keeps the whole picture.
-    landmarks: float [68, 2] in pixels, x then y; with them the skin gets two tones and the features are redrawn.
+    landmarks: float [68, 2] in pixels, x then y; with them the skin gets two tones.
+    redraw: with landmarks, draw eyes, brows, nose, mouth and jaw anew from them; else the ink shows the photo's own,
+    and every line depends on its neighbourhood alone, which a network learns without blur.
     Returns uint8 RGB [H, W, 3]; the same input always gives the same bytes. Raises ImageError when mask or landmarks do
     not fit the picture.
 
@@ -46,17 +49,15 @@ def cartoon(image: np.ndarray, mask: np.ndarray | None = None, landmarks: np.nda
     photo = _extend_person(image.astype(np.float32), person, scale)
     smooth = _smooth_colours(_to_lab(photo), scale, passes=4, colour_sigma=7.0)
     face = None if landmarks is None else _measure_face(smooth, person, np.asarray(landmarks, np.float32))
-    colours = _flat_palette(smooth)
-    if face is not None:
-        colours = _paint_skin(colours, smooth, face)
     zoom = max(1.0, WORKING_SIZE / max(image.shape[:2]))
-    lines = _ink_lines(smooth[..., 0] / 100.0, scale, sigma=1.0, low=0.012, high=0.034, least_area=14, zoom=zoom)
-    if face is not None:
-        lines = lines * (1.0 - 0.85 * face.calm)
+    if face is None or redraw:
+        colours, lines = _simplified(smooth, face, scale, zoom)
+    else:
+        colours, lines = _inked(photo, smooth, face, scale, zoom)
     if mask is not None:
         lines = np.maximum(lines, _silhouette(person, scale))
     drawn = _ink(_to_rgb(colours), lines)
-    if face is not None:
+    if face is not None and redraw:
         drawn = _draw_features(drawn, photo, face)
     if mask is not None:
         drawn = _whiten(drawn, _grow(person, scale))
@@ -319,6 +320,27 @@ def _paint_skin(colours: np.ndarray, smooth: np.ndarray, face: _Face) -> np.ndar
     painted = lit + (shaded - lit) * shade[..., None] + np.array([4.0, -1.0, 0.0], np.float32) * shine[..., None]
     weight = _smoothstep(0.15, 0.65, face.skin)[..., None]
     return colours + (painted - colours) * weight
+
+
+def _simplified(smooth: np.ndarray, face: _Face | None, scale: float, zoom: float) -> tuple[np.ndarray, np.ndarray]:
+    """Flat colours (Lab) and few lines (weight [H, W]); on the face next to none, for its features to be drawn."""
+    colours = _flat_palette(smooth)
+    lines = _ink_lines(smooth[..., 0] / 100.0, scale, sigma=1.0, low=0.012, high=0.034, least_area=14, zoom=zoom)
+    if face is None:
+        return colours, lines
+    return _paint_skin(colours, smooth, face), lines * (1.0 - 0.85 * face.calm)
+
+
+def _inked(photo: np.ndarray, smooth: np.ndarray, face: _Face, scale: float, zoom: float
+           ) -> tuple[np.ndarray, np.ndarray]:
+    """Flat colours (Lab), the skin's tones only where nothing happens, and the photo's thin and thick lines."""
+    colours = _flat_palette(smooth)
+    calm = _smoothstep(0.1, 0.7, _blur(face.calm, scale))[..., None]
+    colours = colours + (_paint_skin(colours, smooth, face) - colours) * calm
+    sharp = _smooth_colours(_to_lab(photo), scale, passes=1, colour_sigma=6.0)
+    thin = _ink_lines(sharp[..., 0] / 100.0, scale, sigma=0.9, low=0.008, high=0.024, least_area=14, zoom=zoom)
+    thick = _ink_lines(smooth[..., 0] / 100.0, scale, sigma=1.4, low=0.012, high=0.030, least_area=24, zoom=zoom)
+    return colours, np.maximum(thin, thick) * (1.0 - 0.5 * face.calm)
 
 
 def _ink_lines(

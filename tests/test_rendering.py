@@ -119,6 +119,21 @@ def test_landmarks_draw_eyes_brows_and_mouth():
     assert drawn[y - 2:y + 6, x].min() < 0.8 * skin, "a brow is drawn even where the photo shows none"
 
 
+def test_without_redrawing_the_photo_s_own_features_are_inked():
+    image, mask = face_picture()
+    points = face_points()
+    plain = cartoon(image, mask, points, redraw=False).astype(np.float32).mean(axis=2)
+    redrawn = cartoon(image, mask, points).astype(np.float32).mean(axis=2)
+    x, y = points[66].astype(int)
+    mouth = np.s_[y - 3:y + 4, x]
+    assert redrawn[mouth].min() < 0.6 * plain[mouth].min(), "a face without a mouth gets none"
+    image = image.copy()
+    image[y - 2:y + 2, x - 20:x + 20] = (70, 30, 30)
+    inked = cartoon(image, mask, points, redraw=False).astype(np.float32).mean(axis=2)
+    assert inked[mouth].min() < 0.6 * plain[mouth].min(), "the photo's own mouth is kept"
+    assert (cartoon(image, mask, points, redraw=False)[mask == 0][:2000] == 255).all()
+
+
 @pytest.mark.parametrize("tone", [(240, 205, 185), (190, 140, 110), (95, 62, 48)])
 def test_skin_is_lifted_and_keeps_its_order(tone):
     image, mask = face_picture()

@@ -84,6 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
     pairs.add_argument("--predictor", choices=("drawn", *PREDICTORS), default="drawn",
                        help="what makes the right half: drawn (default) renders a face crop without a network; "
                        "photo2cartoon cuts out the main face of any photo first, the others take the middle square")
+    pairs.add_argument("--inked", action="store_true", help="of a drawn cartoon: the photo's own features in ink, not "
+                       "eyes, nose and mouth drawn anew from the landmarks")
     pairs.add_argument("--style", help="weights of the predictor, see `ppgan-apps zoo` (default: as the command does)")
     pairs.add_argument("--weight-path", help="weights of the predictor: a file, a checkpoint or a run folder")
     pairs.add_argument("--size", type=_size, default=256, help="side of the squares that animeganv2 and anime2real are "
@@ -314,7 +316,7 @@ def _drawn_pair(options: argparse.Namespace):
         folder = options.labels or (beside if (beside / f"{path.stem}.npz").is_file() else None)
         label = _label(image, path, name, folder)
         photo = _on_white(image, label.mask) if folder is None else image  # crops by 'faces' are on white already
-        return photo, cartoon(image, label.mask, label.landmarks)
+        return photo, cartoon(image, label.mask, label.landmarks, redraw=not options.inked)
     return make
 
 
