@@ -65,8 +65,8 @@ def names(text: str) -> list[str]:
 
 def licences(packages: list[str]) -> str:
     """A table of the installed ones among `packages`: name, version, licence, home page."""
-    rows = json.loads(run(tool("pip-licenses"), "--python", sys.executable, "--format", "json", "--with-urls", "--with-system",
-                          "--from", "mixed", "--packages", *packages))
+    rows = json.loads(run(tool("pip-licenses"), "--python", sys.executable, "--format", "json", "--with-urls",
+                          "--with-system", "--from", "mixed", "--packages", *packages))
     lines = [f"| {row['Name']} | {row['Version']} | {_short(row['License'])} | {row['URL']} |" for row in rows]
     missing = sorted(set(packages) - {row["Name"].lower().replace("_", "-") for row in rows})
     note = f"\nNot installed where this was written: {', '.join(missing)}.\n" if missing else ""
