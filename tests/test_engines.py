@@ -258,6 +258,14 @@ def test_doctor_says_what_is_used_and_how_to_undo_it(home, capsys, monkeypatch):
     assert "PPGAN_APPS_TUNE=0" in text and str(home) in text
 
 
+def test_mkls_path_is_set_on_amd_only(monkeypatch):
+    """On Intel it would keep MKL from AVX-512."""
+    assert runtime.is_amd("vendor_id\t: AuthenticAMD") and not runtime.is_amd("vendor_id\t: GenuineIntel")
+    for amd in (True, False):
+        monkeypatch.setattr(runtime, "is_amd", lambda amd=amd: amd)
+        assert ("MKL_DEBUG_CPU_TYPE" in {each.name for each in runtime.settings()}) == amd
+
+
 def test_doctor_without_tuning(monkeypatch):
     monkeypatch.setenv("PPGAN_APPS_TUNE", "0")
     for setting in runtime.settings():

@@ -60,7 +60,8 @@ FOLDERS = {"photo2cartoon": {"path_a": "photo", "path_b": "style"}, "pix2pix": {
            **dict.fromkeys(["cyclegan", "ugatit"], {"path_a": "photo", "path_b": "style"}),
            **dict.fromkeys(["animegan", "cartoongan"], {"photo": "photo", "style": "style", "smooth": "smooth"}),
            **dict.fromkeys(["gan", "dcgan", "lsgan", "wgan", "cgan"], {"path": "mnist"}),
-           **dict.fromkeys(["dcgan_avatars", "dcgan_avatars_32", "wgan_gp", "cgan_avatars"], {"path": "photo"})}
+           **dict.fromkeys(["gan_avatars", "dcgan_avatars", "dcgan_avatars_32", "lsgan_avatars", "wgan_avatars",
+                            "wgan_gp", "cgan_avatars"], {"path": "photo"})}
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
 
 

@@ -1,4 +1,5 @@
 """The pages of `ppgan-apps serve` in headless Chromium: the command itself, both languages, a phone."""
+import io
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ from tests import clips  # noqa: E402
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = REPOSITORY / "ppgan_apps" / "web" / "examples"
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-           "--disable-sync", "--no-first-run"]
+           "--disable-sync", "--no-first-run", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 PATIENCE = 180_000                                             # milliseconds, for a busy machine
 DESK, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
 
@@ -53,11 +54,22 @@ def served(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser(served):
+def camera(tmp_path_factory):
+    """What the browser's camera sees, again and again: a portrait, as a file of two JPEGs."""
+    frame = io.BytesIO()
+    Image.open(EXAMPLES / "portrait_1.jpg").convert("RGB").resize((480, 480)).save(frame, "JPEG", quality=90)
+    path = tmp_path_factory.mktemp("camera") / "portrait.mjpeg"
+    path.write_bytes(2 * frame.getvalue())
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(served, camera):
     if not chromium():
         pytest.skip("needs a Chromium (apt install chromium, or its path in CHROMIUM)")
     with playwright.sync_playwright() as driver:
-        chrome = driver.chromium.launch(executable_path=chromium(), args=OPTIONS)
+        chrome = driver.chromium.launch(executable_path=chromium(),
+                                        args=[*OPTIONS, f"--use-file-for-fake-video-capture={camera}"])
         yield chrome
         chrome.close()
 
@@ -69,7 +81,7 @@ def visit(browser, served):
     pages = []
 
     def open_page(size=DESK, language="en-US", path="/"):
-        context = browser.new_context(viewport=size, locale=language)
+        context = browser.new_context(viewport=size, locale=language, permissions=["camera"])
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.asked, page.faults = [], []
@@ -108,6 +120,16 @@ def give(page, panel, path):
     field.set_input_files(str(path))
 
 
+def drop(page, panel, path):
+    """A file pulled from the desktop onto the field, as the browser hears of it."""
+    box = page.locator(f"#{panel}-input").bounding_box()
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    desktop = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        desktop.send("Input.dispatchDragEvent", {
+            "type": kind, **place, "data": {"items": [], "files": [str(path)], "dragOperationsMask": 1}})
+
+
 def draw(page, panel):
     page.locator(f"#{panel}-start").click()
 
@@ -126,6 +148,19 @@ def loaded(page, selector):
     return page.eval_on_selector(selector, "e => [e.naturalWidth, e.naturalHeight]")
 
 
+def compare(page, panel, share):
+    """Pulls the handle between before and after to a share of the width; how many percent of the result it hides."""
+    shown = page.locator(f"#{panel}-result .slider-wrap").bounding_box()
+    handle = page.locator(f"#{panel}-result [data-testid=slider]").bounding_box()
+    middle = shown["y"] + shown["height"] / 2
+    page.mouse.move(handle["x"] + handle["width"] / 2, middle)
+    page.mouse.down()
+    page.mouse.move(shown["x"] + share * shown["width"], middle, steps=4)
+    page.mouse.up()
+    style = page.locator(f"#{panel}-result img").nth(1).get_attribute("style")
+    return float(re.search(r"clip-path: inset\(0px 0px 0px ([\d.]+)%\)", style)[1])
+
+
 def test_upload_draw_compare_download(visit, tmp_path):
     page = visit()
     give(page, "cartoon", EXAMPLES / "portrait_1.jpg")
@@ -134,6 +169,7 @@ def test_upload_draw_compare_download(visit, tmp_path):
     assert re.search(r"Done in .* photo2cartoon/embedded, licence: Apache-2.0", status(page, "cartoon", "done"))
     assert loaded(page, "#cartoon-result img") == [256, 256]
     assert page.locator("#cartoon-result img").count() == 2    # before and after
+    assert [compare(page, "cartoon", share) for share in (0.2, 0.7)] == pytest.approx([20, 70], abs=3)
     keep(page, "cartoon")
     with page.expect_download() as download:
         page.locator("#cartoon-download").click()
@@ -207,6 +243,72 @@ def test_a_video_shows_its_progress_and_can_be_cancelled(visit, served, tmp_path
     ended = requests.get(f"{served[0]}/metrics", timeout=60).text
     assert 'ppgan_apps_jobs_total{kind="page_anime_clip",state="cancelled"} 1.0' in ended
     assert requests.get(f"{served[0]}/health", timeout=60).json()["running"] == 0
+
+
+def test_a_photo_from_the_camera(visit):
+    page = visit()
+    page.locator("#cartoon-input button[aria-label='Capture from camera']").click()
+    page.locator("#cartoon-input").get_by_text("Click to Access Webcam").click()
+    page.wait_for_function("() => document.querySelector('#cartoon-input video')?.videoWidth")
+    keep(page, "camera")
+    page.locator("#cartoon-input button[aria-label='capture photo']").click()
+    assert loaded(page, "#cartoon-input img") == [480, 480]
+    draw(page, "cartoon")
+    status(page, "cartoon", "done")                            # the face in front of the camera is found
+    assert loaded(page, "#cartoon-result img") == [256, 256]
+    keep(page, "camera_drawn")
+
+
+def test_a_file_dropped_on_the_field(visit, tmp_path):
+    page = visit()
+    open_tab(page, "Real")
+    (tmp_path / "notes.txt").write_text("not a picture")
+    drop(page, "real", tmp_path / "notes.txt")
+    page.get_by_text("Invalid file type").first.wait_for()
+    assert page.locator("#real-input img").count() == 0
+    drop(page, "real", EXAMPLES / "drawing_1.jpg")
+    assert loaded(page, "#real-input img") == list(Image.open(EXAMPLES / "drawing_1.jpg").size)
+    draw(page, "real")
+    status(page, "real", "done")
+    assert loaded(page, "#real-result img") == [256, 256]
+    keep(page, "dropped")
+
+
+def test_a_moved_slider_draws_at_once(visit):
+    page = visit()
+    open_tab(page, "Avatars", "Latent sweep")
+    number = page.locator("input[type=range]").locator("visible=true").first
+    box = number.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.7, box["y"] + box["height"] / 2)
+    status(page, "sweep", "done")
+    assert int(number.input_value()) > 30 and loaded(page, "#sweep-result img")[0] > 300
+
+
+def test_those_who_wait_see_their_place_and_can_leave(visit, served, tmp_path):
+    pytest.importorskip("av", reason="needs the extra `video`")
+    busy, second, third = visit(), visit(), visit(path="/zh/")
+    open_tab(busy, "Anime", "Video")
+    give(busy, "anime_clip", clips.write(tmp_path / "long.mp4", frames=390, size=(256, 192), sound=False))
+    busy.wait_for_selector("#anime_clip-input video")
+    draw(busy, "anime_clip")
+    busy.wait_for_selector("#anime_clip-status :text('of 390')")
+    for page, example in ((second, "portrait_1.jpg"), (third, "portrait_2.jpg")):
+        give(page, "cartoon", EXAMPLES / example)
+        page.wait_for_selector("#cartoon-input img")
+        draw(page, "cartoon")
+        page.wait_for_selector("#cartoon-status .status.busy")
+    assert second.locator("#cartoon-status").inner_text() == "Waiting: yours is next."
+    third.wait_for_selector("#cartoon-status :text('前面还有 1 个任务')")
+    keep(third, "waiting_chinese")
+    third.locator("#cartoon-stop").click()
+    assert status(third, "cartoon", "stopped") == "任务已取消。"
+    assert requests.get(f"{served[0]}/health", timeout=60).json()["waiting"] == 1
+    busy.locator("#anime_clip-stop").click()
+    status(busy, "anime_clip", "stopped")
+    assert "Done in" in status(second, "cartoon", "done")      # served as soon as the one before has gone
+    draw(third, "cartoon")
+    assert "完成" in status(third, "cartoon", "done")
+    keep(third, "chinese_drawn")
 
 
 def press_start(address, panel, data):
