@@ -60,9 +60,9 @@ class Door:
         if body.is_given_up and not answer.status:             # the application saw a client that went away
             answer.is_stopped = lambda: False
             await body.drop()
-            error = (Refusal("silent", 408, seconds=f"{SILENCE_SECONDS:g}") if body.is_silent else
-                     too_many_bytes(self._service.limits.upload))
-            await _refuse(error, scope, receive, answer.send, is_api)
+            refusal = (Refusal("silent", 408, seconds=f"{SILENCE_SECONDS:g}") if body.is_silent else
+                       too_many_bytes(self._service.limits.upload))
+            await _refuse(refusal, scope, receive, answer.send, is_api)
 
 
 class _Body:
