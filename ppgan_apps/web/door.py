@@ -1,6 +1,7 @@
 """What every request passes first: the limit on bytes, a look at the queue before a body is read, headers, counting."""
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from fastapi.responses import PlainTextResponse
@@ -8,7 +9,7 @@ from fastapi.responses import PlainTextResponse
 from ..errors import SuiteError
 from .api import PREFIX, refused
 from .asgi import Application, Message, Receive, Scope, Send
-from .faults import fault_of, too_many_bytes
+from .faults import Refusal, fault_of, too_many_bytes
 from .service import Service
 from .texts import choose
 
@@ -16,6 +17,8 @@ from .texts import choose
 FIELDS = 64_000
 # A client that is told "too large" should be able to read that, for which its body is taken in and dropped, to a point.
 DROPPED = 64_000_000
+# In the middle of a body; a slow line still sends something.
+SILENCE_SECONDS = 30.0
 # A browser then refuses to ask any other server for anything, whatever a page or a library in it may try.
 HEADERS = {
     "content-security-policy": "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
@@ -52,37 +55,50 @@ class Door:
         except SuiteError as error:
             await body.drop()
             return await _refuse(error, scope, receive, answer.send, is_api)
-        answer.is_stopped = lambda: body.is_too_long
+        answer.is_stopped = lambda: body.is_given_up
         await self._app(scope, body.receive, answer.send)
-        if body.is_too_long and not answer.status:             # the application saw a client that went away
+        if body.is_given_up and not answer.status:             # the application saw a client that went away
             answer.is_stopped = lambda: False
             await body.drop()
-            await _refuse(too_many_bytes(self._service.limits.upload), scope, receive, answer.send, is_api)
+            refusal = (Refusal("silent", 408, seconds=f"{SILENCE_SECONDS:g}") if body.is_silent else
+                       too_many_bytes(self._service.limits.upload))
+            await _refuse(refusal, scope, receive, answer.send, is_api)
 
 
 class _Body:
-    """A request's body, which ends as if the client had gone once it is longer than `largest` bytes."""
+    """A request's body, which ends as if the client had gone once it is longer than `largest` bytes, or nothing of it
+    has come for `SILENCE_SECONDS`."""
 
     def __init__(self, receive: Receive, largest: int):
         self._receive, self._largest, self._length, self._ended = receive, largest, 0, False
+        self.is_silent = False
 
     @property
-    def is_too_long(self) -> bool:
-        return self._length > self._largest
+    def is_given_up(self) -> bool:
+        """Whether it was too long, or stopped coming."""
+        return self._length > self._largest or self.is_silent
 
     async def receive(self) -> Message:
-        message = await self._receive()
+        message = await self._next()
         self._length += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if self.is_given_up else message
+
+    async def _next(self) -> Message:
+        if self._ended:                                        # what comes now is that the client goes, at any time
+            return await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), SILENCE_SECONDS)
+        except asyncio.TimeoutError:
+            self.is_silent = True
+            message = {"type": "http.disconnect"}
         self._ended = not message.get("more_body", False)
-        return {"type": "http.disconnect"} if self.is_too_long else message
+        return message
 
     async def drop(self) -> None:
         """Takes in what is left, as far as `DROPPED`."""
         length = 0
         while not self._ended and length < DROPPED:
-            message = await self._receive()
-            length += len(message.get("body", b""))
-            self._ended = not message.get("more_body", False)
+            length += len((await self._next()).get("body", b""))
 
 
 class _Answer:
