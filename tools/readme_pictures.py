@@ -20,6 +20,7 @@ from ppgan_apps.errors import SuiteError  # noqa: E402
 CELL, PADDING = 192, 4
 FACES = ("001", "009", "016", "035", "047", "050")
 SCENES = ("027", "036", "044")
+STYLES = ("comic", "watercolour", "pastel")
 SEED, AVATARS = 233, (3, 8)                                      # rows, columns
 
 
@@ -62,11 +63,14 @@ def anime2real(photos: Path) -> np.ndarray:
 
 
 def animeganv2(photos: Path) -> np.ndarray:
-    """Whole photographs above, their anime below."""
+    """Whole photographs above, below them each of the embedded styles."""
     from ppgan_apps import AnimeGANv2Predictor
-    predictor = AnimeGANv2Predictor(style="embedded")
     scenes = [square(read(photos, name)) for name in SCENES]
-    return sheet(scenes, [predictor.predict(scene) for scene in scenes], cell=2 * CELL + PADDING)
+    drawn = []
+    for style in STYLES:
+        predictor = AnimeGANv2Predictor(style=style)
+        drawn += [predictor.predict(scene) for scene in scenes]
+    return sheet(scenes, drawn, cell=2 * CELL + PADDING)
 
 
 def avatars(photos: Path) -> np.ndarray:
@@ -93,7 +97,7 @@ def square(image: np.ndarray) -> np.ndarray:
 
 
 def sheet(inputs: list[np.ndarray], results: list[np.ndarray], cell: int = CELL) -> np.ndarray:
-    """Inputs in one row, results in the row below."""
+    """Inputs in one row, results in the rows below."""
     return images.grid([images.resize(picture, (cell, cell)) for picture in [*inputs, *results]], len(inputs), PADDING)
 
 
