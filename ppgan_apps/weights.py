@@ -47,6 +47,7 @@ class ImageSpec:
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     background: tuple[int, int, int] = (255, 255, 255)
     crop: str = ""  # "face": it is fed upright faces, cut out of the picture
+    brightness: str = ""  # "own": how light the result is belongs to the style, and is not made the photo's
 
 
 @dataclass(frozen=True)

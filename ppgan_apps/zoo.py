@@ -26,11 +26,15 @@ NVIDIA_LICENCE = "NVIDIA Source Code License-NC: non-commercial use only"
 # Size in bytes and SHA-256 of the files in pretrained/, as `python -m ppgan_apps.zoo` prints them.
 EMBEDDED_SUMS: dict[str, tuple[int, str]] = {
     "photo2cartoon-embedded.safetensors":
-        (3_264_614, "b5f9cb44fff8f3f39ac2ebcd9fd10cf731e3637204d6b5a261b1d4be7a3c4cac"),
+        (8_342_278, "06c4517b7c097fcae51f3a7c0f683b5a83947a927d0e2e451d53ac07e315452e"),
     "anime2real-embedded.safetensors":
         (5_725_134, "51674bce2ce01751d84a069a399b8a91840b7ef64d8a2c4bd6b964eb74034ce0"),
     "animeganv2-pastel.safetensors":
         (3_264_614, "4f082dbcdc150b2400ed8aba79cd5d190496b3f21cf27f69768b11c15db7b177"),
+    "animeganv2-comic.safetensors":
+        (3_264_670, "14688f2adf8de1653aceff2ed887e1d9d4fc4248cc4e6783575a4585750240c5"),
+    "animeganv2-watercolour.safetensors":
+        (3_264_670, "79749f38cd65c3c9d51e5dce5f82f2713bda45707ef197358744de5f2c53b778"),
     "stylegan2-avatars.safetensors":
         (649_272, "383581a9efdbc2c3f5f80c89a9146a18553324cc99166e5ced72cdd9414b84ca"),
     "faces-landmarks.dat":
@@ -42,10 +46,11 @@ EMBEDDED_SUMS: dict[str, tuple[int, str]] = {
 }
 
 
-def _embedded(name: str, file: str, licence: str, source: str, size: int = 256, multiple_of: int = 1) -> Pretrained:
+def _embedded(name: str, file: str, licence: str, source: str, size: int = 256, multiple_of: int = 1,
+              brightness: str = "") -> Pretrained:
     # A network's constructor arguments stand in the file's own metadata.
     length, sha256 = EMBEDDED_SUMS.get(file, (0, ""))
-    spec = ImageSpec(size=size, multiple_of=multiple_of)
+    spec = ImageSpec(size=size, multiple_of=multiple_of, brightness=brightness)
     return Pretrained(name, EMBEDDED + file, sha256, length, licence, source, input=spec)
 
 
@@ -84,6 +89,7 @@ _RECORDS = (
         licence="Apache-2.0",
         source="this suite, trained on generated portraits and photographs (CC0 1.0) and pictures rendered from them",
         multiple_of=32,
+        brightness="own",
     ) for style in ("comic", "watercolour")),
     _embedded(
         "stylegan2/avatars",

@@ -31,9 +31,9 @@ class AnimeGANv2Predictor(ImagePredictor):
     """Photo in, anime of the same size out; with face weights or `faces`, an upright square with the face.
 
     Source: TachibanaYoshino/AnimeGANv2, bryandlee/animegan2-pytorch. `use_adjust_brightness` gives the anime of a whole
-    photo the photo's mean brightness. A photo whose long side is over `max_size` pixels is made smaller first and stays
-    so. On a processor memory does not grow with the photo (see tiles.py); on a GPU it takes about 2 GB per million
-    pixels.
+    photo the photo's mean brightness, but where the brightness is part of the style ("comic", "watercolour"). A photo
+    whose long side is over `max_size` pixels is made smaller first and stays so. On a processor memory does not grow
+    with the photo (see tiles.py); on a GPU it takes about 2 GB per million pixels.
 
     `weight_path` may be an ONNX file of any network from picture to picture in [-1, 1], such as AnimeGANv3's.
 
@@ -57,7 +57,8 @@ class AnimeGANv2Predictor(ImagePredictor):
         if faces not in (None, *FACES):
             raise ConfigError(f"faces is '{faces}': use {', '.join(FACES)}.")
         super().__init__(output_path, weight_path, style, device, engine=engine)
-        self.use_adjust_brightness, self.max_size = use_adjust_brightness, max_size
+        self.use_adjust_brightness = use_adjust_brightness and self.weights.brightness != "own"
+        self.max_size = max_size
         self._tiles: tiles.Tiled | None = None                 # see _tiled
         for_faces = self.weights.crop == "face"
         self.faces = faces or ("largest" if for_faces else "none")

@@ -33,6 +33,7 @@ class ChosenWeights:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     size: int | None = None                                    # the side that the network is fed, where it has one
     crop: str = ""                                             # "face": it is fed upright faces
+    brightness: str = ""                                       # "own": see weights.ImageSpec
     source: str = ""
 
     def __str__(self) -> str:
@@ -309,7 +310,7 @@ def _from_record(record: weights.Pretrained) -> ChosenWeights:
                          part=record.part, layout=record.layout,
                          network={**record.network, **(metadata.get("network") or {})}, metadata=metadata,
                          size=_size_of(metadata) or record.input.size, crop=_crop_of(metadata) or record.input.crop,
-                         source=record.source)
+                         brightness=record.input.brightness, source=record.source)
 
 
 def _size_of(metadata: Mapping[str, Any]) -> int | None:

@@ -72,3 +72,13 @@ def test_a_batch_is_its_pictures_one_by_one(predictor, portrait):
 def test_a_max_size_below_the_networks_own_is_refused(tiny):
     with pytest.raises(ConfigError):
         AnimeGANv2Predictor(weight_path=tiny["animeganv2"], max_size=100)
+
+
+def test_a_style_with_a_brightness_of_its_own_keeps_it():
+    photo = np.full((64, 64, 3), 60, np.uint8)
+    photo[16:48, 16:48] = (90, 60, 50)
+    given, own = (AnimeGANv2Predictor(style=style, device="cpu", engine="paddle") for style in ("pastel", "watercolour"))
+    assert given.use_adjust_brightness and not own.use_adjust_brightness
+    mean = photo.astype(float) @ LUMA
+    assert abs((given.predict(photo).astype(float) @ LUMA).mean() - mean.mean()) < 4
+    assert (own.predict(photo).astype(float) @ LUMA).mean() > mean.mean() + 20, "white paper"
