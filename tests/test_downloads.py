@@ -135,72 +135,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send(body, 206 if start else 200, announced=len(CONTENT) - start, ETag='"one"', **extra)
         self.close_connection = True
 
-    def serve_elsewhere(self):
-        """Leads out of HTTP: to where the rest of the address says."""
-        self.send(b"", 302, Location=self.server.location)
-
-    def serve_nearly(self):
-        """Breaks off at 99 %, again and again, from wherever it is asked to go on."""
-        start = int(self.headers["Range"][len("bytes="):-1]) if self.headers.get("Range") else 0
-        left = CONTENT[start:]
-        extra = {"Content_Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"} if start else {}
-        self.send(left[:max(1, len(left) * 99 // 100)], 206 if start else 200, announced=len(left), ETag='"one"',
-                  **extra)
-        self.close_connection = True
-
-    def serve_short(self):
-        """Announces fewer bytes than there are."""
-        self.send(CONTENT, announced=1000, ETag='"one"')
-        self.close_connection = True
-
-    def serve_odd(self):
-        """A length that is a digit to str.isdigit and none to int."""
-        self.send_response(200)
-        self.wfile.write(b"".join(self._headers_buffer) + b"Content-Length: \xb2\r\n\r\n" + CONTENT)
-        self._headers_buffer = []
-        self.close_connection = True
-
-    def serve_wrong(self):
-        """Goes on, when asked to, with other bytes than those of the file."""
-        start = int(self.headers["Range"][len("bytes="):-1]) if self.headers.get("Range") else 0
-        body = bytes(len(CONTENT) - start) if start else CONTENT[:100_000]
-        extra = {"Content_Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"} if start else {}
-        self.send(body, 206 if start else 200, announced=len(CONTENT) - start, ETag='"one"', **extra)
-        self.close_connection = True
-
-    def serve_elsewhere(self):
-        """Leads out of HTTP: to where the rest of the address says."""
-        self.send(b"", 302, Location=self.server.location)
-
-    def serve_nearly(self):
-        """Breaks off at 99 %, again and again, from wherever it is asked to go on."""
-        start = int(self.headers["Range"][len("bytes="):-1]) if self.headers.get("Range") else 0
-        left = CONTENT[start:]
-        extra = {"Content_Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"} if start else {}
-        self.send(left[:max(1, len(left) * 99 // 100)], 206 if start else 200, announced=len(left), ETag='"one"',
-                  **extra)
-        self.close_connection = True
-
-    def serve_short(self):
-        """Announces fewer bytes than there are."""
-        self.send(CONTENT, announced=1000, ETag='"one"')
-        self.close_connection = True
-
-    def serve_odd(self):
-        """A length that is a digit to str.isdigit and none to int."""
-        self.send_response(200)
-        self.wfile.write(b"".join(self._headers_buffer) + b"Content-Length: \xb2\r\n\r\n" + CONTENT)
-        self._headers_buffer = []
-        self.close_connection = True
-
-    def serve_wrong(self):
-        """Goes on, when asked to, with other bytes than those of the file."""
-        start = int(self.headers["Range"][len("bytes="):-1]) if self.headers.get("Range") else 0
-        body = bytes(len(CONTENT) - start) if start else CONTENT[:100_000]
-        extra = {"Content_Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"} if start else {}
-        self.send(body, 206 if start else 200, announced=len(CONTENT) - start, ETag='"one"', **extra)
-        self.close_connection = True
-
     def serve_circle(self):
         self.send(b"", 302, Location="/circle/net.bin")
 
@@ -284,64 +218,6 @@ def test_a_server_that_cannot_resume_starts_over(server, target):
 def test_redirects_are_followed_and_circles_given_up(server, target):
     assert "TooManyRedirects" in fails(server.url + "/circle/net.bin", target)
     assert fetch(server.url + "/from/net.bin", target, SHA256, patience=CALM).read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize("location", ["file:///etc/hostname", "ftp://127.0.0.1/net.bin", "data:,text", "gopher://x/",
-                                      "http://", "//"])
-def test_redirects_out_of_http_are_not_followed(server, target, location):
-    server.location = location
-    assert "cannot be downloaded" in fails(server.url + "/elsewhere/net.bin", target)
-    assert not leftovers(target)
-
-
-def test_what_breaks_off_at_99_percent_is_resumed_and_whole(server, target):
-    assert fetch(server.url + "/nearly/net.bin", target, SHA256, patience=CALM).read_bytes() == CONTENT
-    starts = [int(asked[len("bytes="):-1]) for _, asked, _ in server.requests if asked]
-    assert starts[0] == 297_000 and starts == sorted(set(starts))
-
-
-def test_lengths_that_are_lies(server, target):
-    assert "1000 bytes" in fails(server.url + "/short/net.bin", target, size=len(CONTENT))
-    assert "sha256" in fails(server.url + "/short/net.bin", target, sha256=SHA256)
-    assert not leftovers(target)
-    try:
-        assert fetch(server.url + "/odd/net.bin", target, SHA256, patience=CALM).read_bytes() == CONTENT
-    except WeightsError as error:
-        assert "\n" not in str(error) and not target.exists()
-
-
-def test_other_bytes_on_resuming_are_thrown_away(server, target):
-    assert "sha256" in fails(server.url + "/wrong/net.bin", target, sha256=SHA256)
-    assert not leftovers(target)
-
-
-@pytest.mark.parametrize("location", ["file:///etc/hostname", "ftp://127.0.0.1/net.bin", "data:,text", "gopher://x/",
-                                      "http://", "//"])
-def test_redirects_out_of_http_are_not_followed(server, target, location):
-    server.location = location
-    assert "cannot be downloaded" in fails(server.url + "/elsewhere/net.bin", target)
-    assert not leftovers(target)
-
-
-def test_what_breaks_off_at_99_percent_is_resumed_and_whole(server, target):
-    assert fetch(server.url + "/nearly/net.bin", target, SHA256, patience=CALM).read_bytes() == CONTENT
-    starts = [int(asked[len("bytes="):-1]) for _, asked, _ in server.requests if asked]
-    assert starts[0] == 297_000 and starts == sorted(set(starts))
-
-
-def test_lengths_that_are_lies(server, target):
-    assert "1000 bytes" in fails(server.url + "/short/net.bin", target, size=len(CONTENT))
-    assert "sha256" in fails(server.url + "/short/net.bin", target, sha256=SHA256)
-    assert not leftovers(target)
-    try:
-        assert fetch(server.url + "/odd/net.bin", target, SHA256, patience=CALM).read_bytes() == CONTENT
-    except WeightsError as error:
-        assert "\n" not in str(error) and not target.exists()
-
-
-def test_other_bytes_on_resuming_are_thrown_away(server, target):
-    assert "sha256" in fails(server.url + "/wrong/net.bin", target, sha256=SHA256)
-    assert not leftovers(target)
 
 
 @pytest.mark.parametrize("location", ["file:///etc/hostname", "ftp://127.0.0.1/net.bin", "data:,text", "gopher://x/",

@@ -77,7 +77,7 @@ def test_a_max_size_below_the_networks_own_is_refused(tiny):
 def test_a_style_with_a_brightness_of_its_own_keeps_it():
     photo = np.full((64, 64, 3), 60, np.uint8)
     photo[16:48, 16:48] = (90, 60, 50)
-    given, own = (AnimeGANv2Predictor(style=style, device="cpu", engine="paddle") for style in ("pastel", "watercolour"))
+    given, own = (AnimeGANv2Predictor(style=style, engine="paddle") for style in ("pastel", "watercolour"))
     assert given.use_adjust_brightness and not own.use_adjust_brightness
     mean = photo.astype(float) @ LUMA
     assert abs((given.predict(photo).astype(float) @ LUMA).mean() - mean.mean()) < 4
