@@ -70,7 +70,7 @@ def animeganv2(photos: Path) -> np.ndarray:
     for style in STYLES:
         predictor = AnimeGANv2Predictor(style=style)
         drawn += [predictor.predict(scene) for scene in scenes]
-    return sheet(scenes, drawn, cell=2 * CELL + PADDING)
+    return sheet(scenes, drawn, cell=3 * CELL // 2)
 
 
 def avatars(photos: Path) -> np.ndarray:
