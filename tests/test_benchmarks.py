@@ -237,11 +237,11 @@ def test_the_training_table_compares_medians_and_spreads_the_penalties(monkeypat
     assert made["stylegan2"]["ours"].with_penalties == (20 + 3 * 10 + 12 * 2) / 16
 
 
-@pytest.mark.parametrize("case", training.CASES)
+@pytest.mark.parametrize("case", ["animeganv2", "stylegan2"])
 def test_our_training_steps_are_the_recipes(case, monkeypatch):
-    monkeypatch.setattr(training, "SIZE", 256 if case == "pix2pix" else 16)
+    monkeypatch.setattr(training, "SIZE", 16)
     losses = training.our_step(case)(training.PLAIN)
-    assert {"pix2pix": "l1", "animeganv2": "variation", "stylegan2": "G"}[case] in losses
+    assert {"animeganv2": "variation", "stylegan2": "G"}[case] in losses
     assert not {"r1", "path"} & set(losses) and all(np.isfinite(value) for value in losses.values())
 
 
