@@ -23,7 +23,7 @@ SIDE = 512
 # The network's pixels see 51 others on each side: 3 by its first convolution, 1 to 4 by each later one.
 MARGIN = 64
 # The smaller copy, in pixels.
-MEASURED = 640 * 640
+MEASURED = 512 * 512
 
 
 class Tiled:
