@@ -5,7 +5,7 @@
 
 One process per case and contender stays open, and they take turns, one step at a time, so that whatever else the
 machine does falls on all alike. A step is what a batch costs once it is in memory: networks, losses and updates.
-Random pictures, random weights: time does not depend on them.
+Random pictures, random weights: time does not depend on them. Timed are the steps without StyleGAN2's penalties.
 
 - paddlegan: PaddleGAN's model class (ppgan 2.1.0) with the numbers of its YAML, `train_iter`, Paddle as installed
 - paddlegan-settled: the same under this suite's settings of threads, MKL, oneDNN and allocator (ppgan_apps/runtime.py)
@@ -88,7 +88,7 @@ def main() -> int:
         pythons |= dict.fromkeys(theirs, arguments.paddlegan_python or paddlegan_environment())
     measured = {}
     for name in arguments.cases:
-        measured[name] = measure(name, pythons, arguments.rounds)
+        measured[name] = measure(name, pythons, arguments.rounds, arguments.patience)
         print("\n".join(table({name: measured[name]}, list(pythons))), file=sys.stderr)
     section = markdown(measured, list(pythons), arguments.rounds)
     print(section)
@@ -100,6 +100,8 @@ def main() -> int:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--rounds", type=int, default=3, help="timed steps of each contender (default 3)")
+    made.add_argument("--patience", type=float, default=15.0, metavar="SECONDS", help="a contender whose step takes "
+                      "longer is measured by it alone, without warming up (default 15)")
     made.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="which (default all)")
     made.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     made.add_argument("--paddlegan-python", type=Path, help="a Python that has paddle and ppgan")
@@ -111,21 +113,26 @@ def parser() -> argparse.ArgumentParser:
 
 # ---- Measuring
 
-def measure(case: str, pythons: dict[str, Path], rounds: int) -> dict[str, Measured]:
-    """Every contender's steps of one case, in turns, after one that warms up. One that does not start is left out
-    with a notice."""
+def measure(case: str, pythons: dict[str, Path], rounds: int, patience: float) -> dict[str, Measured]:
+    """Every contender's steps of one case, in turns, after one that warms up unless it took longer than `patience`
+    seconds. One that does not start is left out with a notice."""
     with ExitStack() as stack:
         processes = {name: stack.enter_context(subprocess.Popen(
             command(python, name, case), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, env=environment())) for name, python in pythons.items()}
         measured = {name: Measured([], 0.0) for name in processes}
+        finished = set()
         for turn in range(rounds + 1):
-            for name in list(measured):
+            for name in [name for name in measured if name not in finished]:
                 answer = ask(processes[name], PLAIN)
                 if answer is None:
                     print(f"{name} is left out: {last_line(processes[name])}", file=sys.stderr)
                     del measured[name]
-                elif turn:
+                    continue
+                slow = answer["seconds"] > patience
+                if slow:
+                    finished.add(name)
+                if turn or slow:
                     measured[name].seconds.append(answer["seconds"])
                     measured[name].megabytes = answer["megabytes"]
         if case in PENALTIES and OURS in measured:
@@ -329,6 +336,8 @@ def table(measured: dict[str, dict[str, Measured]], contenders: list[str]) -> li
 
 
 def seconds(times: list[float]) -> str:
+    if len(times) == 1:
+        return f"{times[0]:.2f}"
     return f"{statistics.median(times):.2f} ({min(times):.2f} - {max(times):.2f})"
 
 
@@ -337,8 +346,8 @@ def markdown(measured: dict[str, dict[str, Measured]], contenders: list[str], ro
     return "\n".join([
         HEADING, "",
         "Written by `python benchmarks/compare_training.py`, whose `--help` says what a step is; do not edit.",
-        f"Pictures of {SIZE} px; seconds a step: median (fastest - slowest) of {rounds} steps. The processes took",
-        "turns: compare along a line, not with another machine.", "",
+        f"Pictures of {SIZE} px; seconds a step: median (fastest - slowest) of {rounds} steps, or the only one where",
+        "it took long. The processes took turns: compare along a line, not with another machine.", "",
         f"{date.today().isoformat()}, {processor()}, {os.cpu_count()} cores, load average {os.getloadavg()[2]:.1f}, "
         f"Python {platform.python_version()}, paddlepaddle {version('paddlepaddle')}, ppgan 2.1.0.", "",
         *table(measured, contenders), "",

@@ -105,6 +105,10 @@ class ExportedNetwork:
     def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
         raise TypeError(f"{type(self).__name__} does not say how it runs.")
 
+    def run_once(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """As a call, and the memory that it took is given back where the runtime can: another call would be slower."""
+        return self(*arrays)
+
 
 class OnnxNetwork(ExportedNetwork):
     """An ONNX file run by ONNX Runtime on the processor.
@@ -135,6 +139,16 @@ class OnnxNetwork(ExportedNetwork):
         """
         try:
             return self._session.run(None, dict(zip(self.inputs, arrays, strict=True)))
+        except Exception as error:
+            raise _unsuited(self.path, arrays, error) from error
+
+
+    def run_once(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        import onnxruntime
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        try:
+            return self._session.run(None, dict(zip(self.inputs, arrays, strict=True)), options)
         except Exception as error:
             raise _unsuited(self.path, arrays, error) from error
 
@@ -177,6 +191,14 @@ class OpenVinoNetwork(ExportedNetwork):
                 return [np.array(results[port]) for port in self._compiled.outputs]
         except (RuntimeError, ValueError) as error:
             raise _unsuited(self.path, arrays, error) from error
+
+
+    def run_once(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        results = self(*arrays)
+        if hasattr(self._compiled, "release_memory"):          # from OpenVINO 2025 on
+            with self._one_at_a_time:
+                self._compiled.release_memory()
+        return results
 
 
 def _free_sizes(shape) -> list[int | None]:

@@ -163,7 +163,9 @@ def adjust_brightness(anime: np.ndarray, photo: np.ndarray) -> np.ndarray:
     wanted, drawn = (picture.reshape(-1, 3).mean(axis=0) @ LUMA for picture in (photo, anime))
     if drawn == 0:                                             # a black picture has nothing to scale
         return anime
-    return np.clip(anime * np.float32(wanted / drawn), 0, 255).astype(np.uint8)
+    # A table of what becomes of each of the 256 levels: the same numbers, several times faster.
+    levels = np.clip(np.arange(256, dtype=np.float32) * np.float32(wanted / drawn), 0, 255).astype(np.uint8)
+    return levels[anime]
 
 
 def _enlarged(photo: np.ndarray, max_size: int) -> np.ndarray:

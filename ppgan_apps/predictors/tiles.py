@@ -19,11 +19,11 @@ from .. import engine_cache, engines, export, images
 # Pixels that are drawn at once: about 1.3 to 2.2 GB.
 LARGEST_WHOLE = 1024 * 1024
 # A tile's side without its margins, at most.
-SIDE = 640
+SIDE = 512
 # The network's pixels see 51 others on each side: 3 by its first convolution, 1 to 4 by each later one.
 MARGIN = 64
 # The smaller copy, in pixels.
-MEASURED = 640 * 640
+MEASURED = 512 * 512
 
 
 class Tiled:
@@ -37,7 +37,8 @@ class Tiled:
         """For a network of the engine cache, or AnimeGANv2's as a Layer; None where tiles would differ."""
         if isinstance(network, engines.ExportedNetwork):
             measured, given = (engine_cache.part(network, name) for name in ("measured", "given"))
-            return cls(measured, given, multiple_of) if measured and given else None
+            # Both would keep the memory of their largest picture: the one that runs once gives it back.
+            return cls(measured.run_once, given, multiple_of) if measured and given else None
         if not export.has_parts_for_tiles(network):
             return None
         norms = PaddleNorms(network)
