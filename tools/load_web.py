@@ -12,7 +12,6 @@ import json
 import os
 import random
 import re
-import resource
 import signal
 import socket
 import subprocess
@@ -460,8 +459,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--share", type=float, default=0.4, help="of a processor core for the server (default: 0.4)")
     parser.add_argument("--samples", type=Path, help="a file for what was noted every ten seconds")
     options = parser.parse_args(argv)
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    print(f"limit of open files: {files[0]}", file=sys.stderr, flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))    # the server is not left behind
     with tempfile.TemporaryDirectory(prefix="load_web_") as folder:
         server = Server(Path(folder))
         hour = Hour(server, options.minutes * 60, options.users, options.share,
