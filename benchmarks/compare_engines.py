@@ -8,8 +8,9 @@ the machine does falls on all alike. Random weights: time does not depend on the
 
 - paddlegan: the networks of the package ppgan 2.1.0 with Paddle as installed (see compare_paddlegan.py)
 - paddle: this suite's with the engine paddle
-- auto: this suite's as its predictors run them
+- auto: this suite's as its predictors run them, in the engine that was the fastest when it was exported
 - onnx, openvino: the file that the suite exports, in a bare ONNX Runtime or OpenVINO with its own defaults
+- mnn: the same file converted by MNN (`pip install MNN`), in full precision; --mnn-python names a Python that has it.
 - torch, torch-last, torch-tuned, torch-compiled: the network in PyTorch (torch_networks.py), eager, with channels last,
   that with glibc's allocator set as this suite sets it, and compiled; need --torch-python, a Python that has torch
 
@@ -68,7 +69,7 @@ CASES = {
     "unet-256": Case("unet", 256, "U-Net (pix2pix), 256 px"),
 }
 CONTENDERS = {"paddlegan": "PaddleGAN", "paddle": "ours, engine paddle", "auto": "ours, auto", "onnx": "ONNX Runtime",
-              "openvino": "OpenVINO", "torch": "PyTorch eager", "torch-last": "PyTorch channels last",
+              "openvino": "OpenVINO", "mnn": "MNN", "torch": "PyTorch eager", "torch-last": "PyTorch channels last",
               "torch-tuned": "PyTorch tuned", "torch-compiled": "PyTorch compiled"}
 BASELINE, OURS = "paddlegan", "auto"
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
@@ -79,6 +80,7 @@ class Measured:
     """What one contender took for one case."""
     seconds: list[float]
     megabytes: float                                           # its largest resident set
+    note: str = ""                                             # what its worker says of itself
 
 
 def main() -> int:
@@ -91,14 +93,17 @@ def main() -> int:
         contenders = [name for name in contenders if not name.startswith("torch")]
     names = arguments.networks or [name for name, case in CASES.items() if case.quick or not arguments.quick]
     rounds = arguments.rounds or (3 if arguments.quick else 7)
+    patience = arguments.patience or (5.0 if arguments.quick else 10.0)
     pythons = {name: Path(sys.executable) for name in contenders}
     if BASELINE in contenders:
         pythons[BASELINE] = arguments.paddlegan_python or paddlegan_environment()
+    if arguments.mnn_python and "mnn" in pythons:
+        pythons["mnn"] = arguments.mnn_python
     pythons |= {name: arguments.torch_python for name in contenders if name.startswith("torch")}
     measured = {}
     with tempfile.TemporaryDirectory() as home:
         for name in names:
-            measured[name] = measure(name, pythons, rounds, arguments.patience, Path(home))
+            measured[name] = measure(name, pythons, rounds, patience, Path(home))
             print("\n".join(table({name: measured[name]}, list(pythons))), file=sys.stderr)
     section = markdown(measured, list(pythons), rounds)
     print(section)
@@ -110,11 +115,13 @@ def main() -> int:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--quick", action="store_true", help="3 rounds, without the largest network: under 10 minutes")
+    made.add_argument("--quick", action="store_true", help="3 rounds, a patience of 5, without the largest picture: "
+                      "about 10 minutes")
     made.add_argument("--rounds", type=int, help="timed passes of each contender (default 7)")
     made.add_argument("--networks", nargs="+", choices=CASES, help="which (default all)")
     made.add_argument("--contenders", nargs="+", choices=CONTENDERS, help="which (default all but torch-compiled)")
-    made.add_argument("--patience", type=float, default=10.0, metavar="SECONDS", help="see above (default 10)")
+    made.add_argument("--patience", type=float, metavar="SECONDS", help="see above (default 10)")
+    made.add_argument("--mnn-python", type=Path, help="a Python that has MNN, onnxruntime and numpy")
     made.add_argument("--paddlegan-python", type=Path, help="a Python that has paddle and ppgan")
     made.add_argument("--torch-python", type=Path, help="a Python that has torch and numpy")
     made.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks.md")
@@ -156,7 +163,7 @@ def measure(name: str, pythons: dict[str, Path], rounds: int, patience: float, h
                 if turn or slow:
                     kept = measured.setdefault(contender, Measured([], 0.0))
                     kept.seconds.append(answer["seconds"])
-                    kept.megabytes = answer["megabytes"]
+                    kept.megabytes, kept.note = answer["megabytes"], answer.get("note", "")
         for process in processes.values():
             process.kill()
     return {contender: measured[contender] for contender in pythons if contender in measured}
@@ -191,16 +198,17 @@ def last_line(process: subprocess.Popen) -> str:
 # ---- Workers
 
 def serve(contender: str, case: Case, file: Path | None) -> None:
-    """A worker: for each line of stdin one pass, and a line {"seconds": ..., "megabytes": ...}."""
+    """A worker: for each line of stdin one pass, and a line {"seconds": ..., "megabytes": ..., "note": ...}."""
     if contender == "export":
-        print(json.dumps({"file": str(exported(case).path)}), flush=True)
+        print(json.dumps({"file": str(exported(case))}), flush=True)
         return
     one_pass = prepared(contender, case, file)
     for _ in sys.stdin:
         start = time.perf_counter()
         one_pass()
         seconds = time.perf_counter() - start
-        print(json.dumps({"seconds": seconds, "megabytes": peak_megabytes()}), flush=True)
+        note = getattr(one_pass, "note", "")
+        print(json.dumps({"seconds": seconds, "megabytes": peak_megabytes(), "note": note}), flush=True)
 
 
 def peak_megabytes() -> float:
@@ -219,6 +227,8 @@ def prepared(contender: str, case: Case, file: Path | None):
         return torch_pass(contender, case)
     if contender in ("onnx", "openvino"):
         return file_pass(contender, case, file)
+    if contender == "mnn":
+        return mnn_pass(case, file)
     if contender == "auto":
         return auto_pass(case)
     network = suite_network(case)
@@ -240,11 +250,12 @@ def suite_network(case: Case):
     return network
 
 
-def exported(case: Case):
-    """The network in the engine that predictors take first, from the cache."""
-    network = suite_network(case)
-    from ppgan_apps import engine_cache, engines
-    return engine_cache.accelerated(network, engines.choose("auto", "cpu")[0], f"{case.network}-{case.size}")
+def exported(case: Case) -> Path:
+    """The network's file in the cache; what a predictor does when it first meets a network is done with it."""
+    from ppgan_apps import engine_cache, engine_speed, engines
+    key = f"{case.network}-{case.size}"
+    engine_speed.by_speed(suite_network(case), engines.choose("auto", "cpu"), key)
+    return engine_cache.folder() / f"{key}.onnx"
 
 
 def given(case: Case):
@@ -272,8 +283,16 @@ def paddle_pass(network, case: Case):
 def auto_pass(case: Case):
     """As predictors draw: a network from picture to picture comes from the cache, and Paddle has no part in it; of a
     StyleGAN2 Paddle maps z to w."""
+    from ppgan_apps import engine_speed, engines
+    array, key = given(case), f"{case.network}-{case.size}"
+    name = engine_speed.known(key, engines.choose("auto", "cpu"))[0]
+    one_pass = _auto_pass(case, name, key, array)
+    one_pass.note = f"in {name}"
+    return one_pass
+
+
+def _auto_pass(case: Case, name: str, key: str, array):
     from ppgan_apps import engine_cache, engines
-    name, array, key = engines.choose("auto", "cpu")[0], given(case), f"{case.network}-{case.size}"
     if name == engines.PADDLE:
         return paddle_pass(suite_network(case), case)
     network = suite_network(case) if case.network == "stylegan2" else None
@@ -301,6 +320,37 @@ def file_pass(contender: str, case: Case, file: Path):
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     fed = {session.get_inputs()[0].name: array}
     return lambda: session.run(None, fed)[0]
+
+
+def mnn_pass(case: Case, file: Path):
+    """The exported file in MNN with as many threads as there are cores; a StyleGAN2 file takes w."""
+    import MNN.expr
+    import MNN.nn
+    import numpy as np
+    import onnxruntime
+    array = given(case)
+    array = array[:, None] if case.network == "stylegan2" else array
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    name, result = session.get_inputs()[0].name, session.get_outputs()[0].name
+    wanted = session.run([result], {name: array})[0]
+    del session
+    with tempfile.TemporaryDirectory() as folder:
+        converted = Path(folder) / "network.mnn"
+        subprocess.run([sys.executable, "-c", "import sys, _tools; _tools.mnnconvert(sys.argv[1:])", "mnnconvert", "-f",
+                        "ONNX", "--modelFile", str(file), "--MNNModel", str(converted), "--bizCode", "MNN"], check=True,
+                       stdout=subprocess.DEVNULL)
+        settings = {"backend": "CPU", "numThread": os.cpu_count(), "precision": "high"}
+        network = MNN.nn.load_module_from_file(str(converted), [name], [result],
+                                               runtime_manager=MNN.nn.create_runtime_manager((settings,)))
+
+    def one_pass():
+        given_array = MNN.expr.const(array, list(array.shape), MNN.expr.NCHW, MNN.expr.float)
+        drawn = network.forward([given_array])[0]
+        return np.array(MNN.expr.convert(drawn, MNN.expr.NCHW).read())
+    found = one_pass().reshape(wanted.shape)
+    difference = np.abs(found - wanted).max() / np.abs(wanted).max()
+    one_pass.note = f"off from ONNX Runtime by {difference:.0e} of the largest value"
+    return one_pass
 
 
 def torch_pass(contender: str, case: Case):
@@ -375,7 +425,17 @@ def markdown(measured: dict[str, dict[str, Measured]], contenders: list[str], ro
         *table(measured, contenders), "",
         f"![How many times faster than {CONTENDERS[BASELINE]} each contender is]({PLOT.as_posix()})", "",
         "Largest resident set of each process, libraries and weights included, MB:", "",
-        *memory_table(measured, contenders), ""])
+        *memory_table(measured, contenders), "", *notes(measured), ""])
+
+
+def notes(measured: dict[str, dict[str, Measured]]) -> list[str]:
+    """A line per contender that said something of itself: which engine auto was, how far off a result is."""
+    said: dict[str, list[str]] = {}
+    for name, of_contender in measured.items():
+        for contender, got in of_contender.items():
+            if got.note:
+                said.setdefault(contender, []).append(f"{CASES[name].label} {got.note}")
+    return [f"- {CONTENDERS[contender]}: {'; '.join(texts)}." for contender, texts in said.items()]
 
 
 def draw(measured: dict[str, dict[str, Measured]], contenders: list[str], path: Path) -> None:

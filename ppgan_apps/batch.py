@@ -150,7 +150,7 @@ def _existing(output: str) -> set[str]:
     return {posixpath.relpath(info.path, path) for info in found if info.type == fs.FileType.File}
 
 
-def _opened(path: str):
+def _opened(path: str) -> tuple[Any, str]:
     """(pyarrow's file system, the path within it) of a local path or one with a scheme. Raises OutputError."""
     from pyarrow import fs
     try:
@@ -174,10 +174,10 @@ def _key(path: str) -> str:
 
 def _kind(predictor: str) -> str:
     import ppgan_apps
-    return getattr(ppgan_apps, predictor).kind
+    return str(getattr(ppgan_apps, predictor).kind)
 
 
-def _ray():
+def _ray() -> Any:
     try:
         import pyarrow  # noqa: F401
         import ray

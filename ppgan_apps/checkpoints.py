@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,16 +40,16 @@ def checkpoints(output: str | Path) -> list[Path]:
 class Parts:
     """What a recipe keeps across a restart."""
 
-    networks: dict
-    optimizers: dict
-    tensors: dict
+    networks: dict[str, Any]
+    optimizers: dict[str, Any]
+    tensors: dict[str, Any]
 
     @classmethod
-    def of(cls, recipe) -> Parts:
+    def of(cls, recipe: Any) -> Parts:
         import paddle
         public = {name: value for name, value in vars(recipe).items() if not name.startswith("_")}
 
-        def pick(kind):
+        def pick(kind: Any) -> dict[str, Any]:
             return {name: value for name, value in public.items() if isinstance(value, kind)}
         optimizers = pick(paddle.optimizer.Optimizer)
         scales = {f"{name}{_LOSS_SCALE}": optimizer.loss_scale.state for name, optimizer in optimizers.items()
@@ -56,7 +57,7 @@ class Parts:
         return cls(pick(paddle.nn.Layer), optimizers, {**pick(paddle.Tensor), **scales})
 
 
-def _arrays(state: dict) -> dict[str, np.ndarray]:
+def _arrays(state: dict[str, Any]) -> dict[str, np.ndarray]:
     return {name: np.asarray(value.numpy()) for name, value in state.items() if hasattr(value, "numpy")}
 
 
@@ -78,7 +79,7 @@ def _by_structure(state: dict[str, np.ndarray], parts: Parts) -> dict[str, np.nd
     return renamed
 
 
-def _load_optimizer(optimizer, state: dict[str, np.ndarray], parts: Parts, source: str) -> None:
+def _load_optimizer(optimizer: Any, state: dict[str, np.ndarray], parts: Parts, source: str) -> None:
     """Restores an optimizer from entries named by `_by_structure`. Raises WeightsError for entries that do not fit."""
     import paddle
     names = {place: name for name, place in _parameter_names(parts).items()}
@@ -100,7 +101,7 @@ def _load_optimizer(optimizer, state: dict[str, np.ndarray], parts: Parts, sourc
         entry.set_value(paddle.to_tensor(values[name]))
 
 
-def _make_entries(optimizer, owners: set[str]) -> dict:
+def _make_entries(optimizer: Any, owners: set[str]) -> dict[str, Any]:
     """The optimizer's entries, by Paddle's name, once the parameters called `owners` have theirs.
 
     Paddle makes a parameter's entries at its first update, so a part of a network that is not trained yet has none;
@@ -118,7 +119,7 @@ def _make_entries(optimizer, owners: set[str]) -> dict:
     return {name: entry for name, entry in optimizer.state_dict().items() if hasattr(entry, "set_value")}
 
 
-def save_checkpoint(recipe, run: RunConfig, step: int) -> Path:
+def save_checkpoint(recipe: Any, run: RunConfig, step: int) -> Path:
     """Writes every network, optimizer and tensor of `recipe`, the resolved YAML and meta.json as one folder.
 
     The folder is written under a temporary name, brought to the disk and renamed, so a folder named step_* is always
@@ -179,7 +180,7 @@ def _remove_old(run: RunConfig, newest: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def load_checkpoint(recipe, folder: Path) -> int:
+def load_checkpoint(recipe: Any, folder: Path) -> int:
     """Restores `recipe` from a checkpoint folder and returns the step it was written at.
 
     Raises WeightsError when an entry is missing, damaged or of another shape.
@@ -196,7 +197,7 @@ def load_checkpoint(recipe, folder: Path) -> int:
     return step
 
 
-def load_start(recipe, run: RunConfig) -> None:
+def load_start(recipe: Any, run: RunConfig) -> None:
     """Fills the networks of a new run, and their tensors, from the checkpoint or run folder `run.start`, if any.
 
     Its optimizers start afresh. Raises WeightsError when an entry is missing, damaged or of another shape, ConfigError
@@ -213,7 +214,7 @@ def _load_networks(parts: Parts, folder: Path) -> None:
         load_strict(network, read_weights(folder / f"{name}.safetensors"), str(folder / f"{name}.safetensors"))
 
 
-def _load_tensors(tensors: dict, path: Path) -> None:
+def _load_tensors(tensors: dict[str, Any], path: Path) -> None:
     """Restores a recipe's tensors. A loss scale that is not there starts anew: the run began in another precision."""
     import paddle
     needed = [name for name in tensors if not name.endswith(_LOSS_SCALE)]
@@ -225,11 +226,11 @@ def _load_tensors(tensors: dict, path: Path) -> None:
         tensors[name].set_value(paddle.to_tensor(state[name]))
 
 
-def read_meta(folder: Path) -> dict:
+def read_meta(folder: Path) -> dict[str, Any]:
     """meta.json of a checkpoint folder. Raises WeightsError when there is none or it is damaged."""
     path = Path(folder) / "meta.json"
     try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
+        meta: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         int(meta["step"])
         return meta
     except FileNotFoundError:

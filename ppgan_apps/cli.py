@@ -6,11 +6,18 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import ConfigError, ImageError, OutputError, SuiteError, VideoError
+
+if TYPE_CHECKING:                                              # --help should not wait for numpy
+    import numpy as np
+
+    from .codec import Clip
 
 INTERRUPTED, CLOSED_PIPE = 130, 141                            # 128 + the number of the signal, as shells have it
 ENGINES = ("auto", "paddle", "onnx", "openvino")               # engines.ENGINES, which --help should not wait for
@@ -106,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
     return guarded(lambda: _dispatch(argv))
 
 
-def guarded(command) -> int:
+def guarded(command: Callable[[], int]) -> int:
     """`command()`, with what a user can cause turned into one line on stderr and an exit code."""
     if hasattr(sys.stdout, "reconfigure"):                     # a file's name may hold bytes that are no characters
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -140,7 +147,8 @@ def _dispatch(argv: list[str]) -> int:
         from .cli_stylegan2 import main as toolbox
         return toolbox(argv[1:])
     arguments = _parser().parse_args(argv)
-    return arguments.command(arguments)
+    status: int = arguments.command(arguments)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -168,10 +176,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def subparser(commands, name: str, about: str, examples: str, command) -> argparse.ArgumentParser:
+def subparser(commands: Any, name: str, about: str, examples: str, command: Callable[[argparse.Namespace], int | None]
+              ) -> argparse.ArgumentParser:
     """A command with its own --help, which ends with `examples`; `command` takes the parsed arguments."""
-    parser = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=examples,
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    described = {"help": about, "description": f"{about[0].upper()}{about[1:]}.", "epilog": examples}
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, **described, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.set_defaults(command=command)
     return parser
 
@@ -294,7 +304,7 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
 
 
-def json_object(text: str) -> dict:
+def json_object(text: str) -> dict[str, Any]:
     """A JSON object, for argparse."""
     try:
         value = json.loads(text)
@@ -407,7 +417,7 @@ def _clips(arguments: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _clip(source: Path, arguments: argparse.Namespace):
+def _clip(source: Path, arguments: argparse.Namespace) -> Clip:
     from .codec import open_clip, open_folder
     from .predictors.base import say
     if not source.is_dir():
@@ -425,10 +435,10 @@ def _exists(path: Path) -> str:
 
 def _kind(arguments: argparse.Namespace) -> str:
     import ppgan_apps
-    return getattr(ppgan_apps, arguments.predictor).kind
+    return str(getattr(ppgan_apps, arguments.predictor).kind)
 
 
-def _predictor(arguments: argparse.Namespace):
+def _predictor(arguments: argparse.Namespace) -> Any:
     import ppgan_apps
     own = {"photo2cartoon": ("faces", "paste_back", "landmarks", "segmenter", "age", "sex"), "anime2real": (),
            "animeganv2": ("max_size", "use_adjust_brightness", "faces", "paste_back", "side_by_side")}[arguments.name]
@@ -438,7 +448,7 @@ def _predictor(arguments: argparse.Namespace):
                                                     engine=arguments.engine, **options)
 
 
-def _run_jobs(predictor, jobs: list[tuple[Path, Path]], overwrite: bool) -> list[tuple[Path, str]]:
+def _run_jobs(predictor: Any, jobs: list[tuple[Path, Path]], overwrite: bool) -> list[tuple[Path, str]]:
     """Predicts and writes each (picture, result) pair; returns the pictures that failed with the reason."""
     from tqdm import tqdm
 
@@ -468,7 +478,7 @@ def _without_path(message: str, source: Path) -> str:
     return message.removeprefix(f"{source} ")
 
 
-def _write_all(pictures: list, target: Path, overwrite: bool) -> list[Path]:
+def _write_all(pictures: list[np.ndarray], target: Path, overwrite: bool) -> list[Path]:
     """Writes x_cartoon.png, x_cartoon_2.png and so on; all of them or, where one exists already, none."""
     from .images import write_image
     paths = [target, *(target.with_stem(f"{target.stem}_{number}") for number in range(2, len(pictures) + 1))]
@@ -478,11 +488,11 @@ def _write_all(pictures: list, target: Path, overwrite: bool) -> list[Path]:
     return [write_image(path, picture) for path, picture in zip(paths, pictures, strict=True)]
 
 
-def _sources(inputs: list[str], output: Path, kind: str) -> tuple[list[Path], list[tuple[str, str]]]:
+def _sources(inputs: list[str], output: Path, kind: str) -> tuple[list[Path], list[tuple[str | Path, str]]]:
     """The pictures that the inputs name, each once, and the inputs that name none with the reason."""
     from .images import find_images
     found: dict[str, Path] = {}
-    failures = []
+    failures: list[tuple[str | Path, str]] = []
     for entry in inputs:
         try:
             pictures = find_images([entry])
@@ -560,7 +570,7 @@ def _stylegan2(arguments: argparse.Namespace) -> int:
     return 1 if existing else 0
 
 
-def stylegan2_predictor(arguments: argparse.Namespace):
+def stylegan2_predictor(arguments: argparse.Namespace) -> Any:
     """The predictor that parsed StyleGAN2 options describe."""
     from . import StyleGAN2Predictor
     seed = getattr(arguments, "seed", None)                    # some commands of the toolbox name theirs otherwise

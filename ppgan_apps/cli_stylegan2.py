@@ -6,9 +6,13 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from . import cli
 from .errors import ConfigError, OutputError
+
+if TYPE_CHECKING:                                              # --help should not wait for numpy
+    import numpy as np
 
 LAYERS = "coarse (4-8 px), middle (16-32), fine (64 and more), all, layer numbers such as 0-3,7, or several of these"
 SMALLEST_FRAME = 256                                           # smaller ones are enlarged, so that players show them
@@ -180,7 +184,7 @@ def _walk(arguments: argparse.Namespace) -> None:
     _tell([clips.write_clip(path, enlarged, arguments.fps)])
 
 
-def _enlarged(frame, scale: int):
+def _enlarged(frame: np.ndarray, scale: int) -> np.ndarray:
     from . import images
     return images.resize(frame, (frame.shape[1] * scale, frame.shape[0] * scale))
 
@@ -211,10 +215,10 @@ def _sweep(arguments: argparse.Namespace) -> None:
     if _family(arguments.weight_path) in dcgan.FAMILIES:
         if arguments.space != "z":
             raise ConfigError(f"{arguments.weight_path} has no w: sweep its z.")
-        predictor = dcgan.DCGANPredictor(arguments.weight_path, arguments.output, arguments.latent, arguments.device,
-                                         arguments.engine)
+        predictor: Any = dcgan.DCGANPredictor(arguments.weight_path, arguments.output, arguments.latent,
+                                              arguments.device, arguments.engine)
         values = _evenly(span or dcgan.RANGES[predictor.latent], arguments.count)
-        options = ()
+        options: tuple[Any, ...] = ()
     else:
         predictor = _predictor(arguments)
         values = _evenly(span or stylegan2.SWEPT, arguments.count)
@@ -263,7 +267,7 @@ def _project(arguments: argparse.Namespace) -> None:
     first, views = [], []                                      # the start at its own size, and the clip's pictures
     side = min(sheets.cell_size(target, arguments.cell or SMALLEST_FRAME), LARGEST_CLIP_CELL)
     with _counting(arguments.samples, "sample") as samples, _counting(arguments.steps + 1, "step") as bar:
-        def on_step(step, distance, drawn):
+        def on_step(step: int, distance: float, drawn: np.ndarray) -> None:
             bar.set_postfix_str(f"distance {distance:.4f}", refresh=False)
             bar.update()
             if step == 0:
@@ -324,7 +328,7 @@ def _edit(arguments: argparse.Namespace) -> None:
 
 # ---- what they share
 
-def _predictor(arguments: argparse.Namespace):
+def _predictor(arguments: argparse.Namespace) -> Any:
     if not 0 <= getattr(arguments, "truncation", 1.0) <= 2:
         raise ConfigError(f"The truncation is {arguments.truncation}: use a number from 0 to 2.")
     predictor = cli.stylegan2_predictor(arguments)
@@ -355,17 +359,17 @@ def _span(option: str, text: str) -> tuple[float, float]:
     return span
 
 
-def _evenly(span: tuple[float, float], count: int):
+def _evenly(span: tuple[float, float], count: int) -> list[float]:
     import numpy as np
-    return np.linspace(*span, count)
+    return [float(value) for value in np.linspace(*span, count)]
 
 
-def _bar(items, unit: str, total: int | None = None):
+def _bar(items: Any, unit: str, total: int | None = None) -> Any:
     from tqdm import tqdm
     return tqdm(items, unit=unit, total=total, disable=None, file=sys.stderr)   # None: no bar without a terminal
 
 
-def _counting(total: int, unit: str):
+def _counting(total: int, unit: str) -> Any:
     return _bar(None, unit, total)
 
 

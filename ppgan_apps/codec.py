@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ class Clip:
     has_sound: bool = False
 
 
-def pyav():
+def pyav() -> Any:
     """The module av. Raises MissingExtra."""
     try:
         import av
@@ -100,8 +101,10 @@ def open_clip(path: str | Path, start: Fraction | None = None, end: Fraction | N
     height, width = first.picture.shape[:2]
     if first.turned:
         aspect = 1 / aspect
-    return Clip(path, (width, height), time_base, Fraction(rate), Fraction(aspect), count,
-                lambda skip=0: _decode(path, start, end, origin, skip, tell), origin, end, has_sound)
+
+    def read(skip: int = 0) -> Iterator[Frame]:
+        return _decode(path, start, end, origin, skip, tell)
+    return Clip(path, (width, height), time_base, Fraction(rate), Fraction(aspect), count, read, origin, end, has_sound)
 
 
 def open_folder(folder: str | Path, rate: Fraction) -> Clip:
@@ -120,7 +123,7 @@ def _between(start: Fraction | None, end: Fraction | None) -> str:
     return " ".join(filter(None, span)) or "that can be read"
 
 
-def _opened(path: Path):
+def _opened(path: Path) -> Any:
     av = pyav()
     try:
         return av.open(f"file:{path}", options=READ_OPTIONS)   # "file:": a name such as "concat:a|b" is a name
@@ -133,7 +136,7 @@ def reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
-def _video_stream(container, path: Path):
+def _video_stream(container: Any, path: Path) -> Any:
     from av.stream import Disposition
     for stream in container.streams.video:
         # The cover of an album is no video; a stream of an unknown codec has no size and no way to be decoded.
@@ -143,7 +146,7 @@ def _video_stream(container, path: Path):
     raise VideoError(f"{path} holds no video{', only sound' if container.streams.audio else ''}: use another file.")
 
 
-def _check_frame(stream, path: Path) -> None:
+def _check_frame(stream: Any, path: Path) -> None:
     """Raises VideoError for frames, decoded or as the file announces them, of too many pixels."""
     try:
         images.check_pixels(stream.width or 0, stream.height or 0, f"A frame of {path}")
@@ -165,7 +168,8 @@ def _decode(path: Path, start: Fraction | None, end: Fraction | None, origin: Fr
     """
     with _opened(path) as container:
         stream = _video_stream(container, path)
-        base, faults = stream.time_base, []
+        base: Fraction = stream.time_base
+        faults: list[str] = []
         step = max(1, round(1 / ((stream.average_rate or CODEC_RATE) * base)))
         shift, last, size, number = round(origin / base), None, None, 0
         if start:
@@ -193,7 +197,7 @@ def _decode(path: Path, start: Fraction | None, end: Fraction | None, origin: Fr
         tell(f"{path} is damaged ({faults[0]}): {len(faults)} packets could not be decoded and are left out.")
 
 
-def _frames(container, stream, faults: list[str]) -> Iterator:
+def _frames(container: Any, stream: Any, faults: list[str]) -> Iterator[Any]:
     """What can be decoded; why the rest cannot goes into `faults`, one for each packet."""
     error_type = pyav().FFmpegError
     packets = container.demux(stream)
@@ -211,7 +215,7 @@ def _frames(container, stream, faults: list[str]) -> Iterator:
             faults.append(reason(error))
 
 
-def _display_matrix(frame) -> tuple[int, int, int, int]:
+def _display_matrix(frame: Any) -> tuple[int, int, int, int]:
     """a, b, c, d of x' = a x + c y, y' = b x + d y, by which players show the frame (y down); 1, 0, 0, 1 if none."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
@@ -220,12 +224,12 @@ def _display_matrix(frame) -> tuple[int, int, int, int]:
     return a, b, c, d
 
 
-def _upright_size(frame) -> tuple[int, int]:
+def _upright_size(frame: Any) -> tuple[int, int]:
     a, b, _, _ = _display_matrix(frame)
     return (frame.height, frame.width) if abs(b) > abs(a) else (frame.width, frame.height)
 
 
-def _upright(frame) -> tuple[np.ndarray, bool]:
+def _upright(frame: Any) -> tuple[np.ndarray, bool]:
     """uint8 RGB [H, W, 3] as it is shown, to the nearest quarter turn, and whether width and height changed places."""
     # A frame that does not state its matrix is shown by that of its size. PyAV before 17 reads right only for "itu601".
     guessed = "itu709" if frame.colorspace == UNSTATED and frame.height >= HD_ROWS else None
@@ -275,7 +279,7 @@ class Encoder:
         frame.pts, frame.time_base = pts, self._time_base
         self._container.mux(self._stream.encode(frame))
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         try:
             if kind is None:
                 self._container.mux(self._stream.encode())
@@ -344,7 +348,8 @@ def join(parts: Sequence[tuple[Path, int]], clip: Clip, target: Path, container:
                 source.close()
 
 
-def _picture_packets(parts: Iterable[tuple[Path, int]], time_base: Fraction, stream, last_duration: int) -> Iterator:
+def _picture_packets(parts: Iterable[tuple[Path, int]], time_base: Fraction, stream: Any, last_duration: int
+                     ) -> Iterator[Any]:
     previous = None
     for path, offset in parts:
         with pyav().open(str(path)) as container:
@@ -364,7 +369,7 @@ def _picture_packets(parts: Iterable[tuple[Path, int]], time_base: Fraction, str
         yield previous
 
 
-def _sound_packets(source, output, clip: Clip) -> Iterator:
+def _sound_packets(source: Any, output: Any, clip: Clip) -> Iterator[Any]:
     """The clip's sound packets between its origin and its end, moved by the origin."""
     streams = {}
     for stream in source.streams.audio:
@@ -373,7 +378,7 @@ def _sound_packets(source, output, clip: Clip) -> Iterator:
     return _copied(source, streams, clip)
 
 
-def _copied(source, streams: dict, clip: Clip) -> Iterator:
+def _copied(source: Any, streams: dict[int, Any], clip: Clip) -> Iterator[Any]:
     for packet in source.demux(*source.streams.audio):
         if packet.dts is None:
             continue

@@ -14,12 +14,12 @@ import json
 import logging
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -61,14 +61,14 @@ class Images(Dataset):
 
     file_lists = {"path": "files"}
 
-    def open(self):
+    def open(self) -> Images:
         self.files = list_folder(self.path)
         return self
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.files)
 
-    def sample(self, index, random):
+    def sample(self, index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
         image = square(read_or_neighbour(self.files, index), self.size)
         return {"real": images.to_array(_flip(image, self.flip and random.random() < 0.5))[0]}
 
@@ -85,17 +85,17 @@ class PairedImages(Dataset):
 
     file_lists = {"path": "files"}
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_load_size(self.load_size, self.size)
 
-    def open(self):
+    def open(self) -> PairedImages:
         self.files = list_folder(self.path)
         return self
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.files)
 
-    def sample(self, index, random):
+    def sample(self, index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
         pair = read_or_neighbour(self.files, index)
         half = pair.shape[1] // 2
         halves = [images.resize(side, (self.load_size, self.load_size)) for side in (pair[:, :half], pair[:, -half:])]
@@ -117,25 +117,26 @@ class UnpairedImages(Dataset):
 
     file_lists = {"path_a": "files_a", "path_b": "files_b"}
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_load_size(self.load_size, self.size)
 
-    def open(self):
+    def open(self) -> UnpairedImages:
         self.files_a, self.files_b = list_folder(self.path_a), list_folder(self.path_b)
         return self
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.files_a)
 
-    def sample(self, index, random):
+    def sample(self, index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
         a = read_or_neighbour(self.files_a, index)
         b = read_or_neighbour(self.files_b, int(random.integers(len(self.files_b))))
         return {"real_a": self._augment(a, random), "real_b": self._augment(b, random)}
 
-    def _augment(self, image, random):
+    def _augment(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         image = images.resize(image, (self.load_size, self.load_size))
         window = crop_window(self.load_size, self.load_size, self.size, random)
-        return images.to_array(_flip(image[window], self.flip and random.random() < 0.5))[0]
+        augmented: np.ndarray = images.to_array(_flip(image[window], self.flip and random.random() < 0.5))[0]
+        return augmented
 
 
 @dataclass
@@ -156,7 +157,7 @@ class StyleImages(Dataset):
 
     file_lists = {"photo": "photos"}    # a style is everybody's
 
-    def open(self):
+    def open(self) -> StyleImages:
         self.photos, self.styles = list_folder(self.photo), list_folder(self.style)
         self.smooths = list_folder(self.smooth)
         self.shift = self._colour_shift() if self.balance_colour else np.zeros(3, np.float32)
@@ -167,17 +168,19 @@ class StyleImages(Dataset):
         every = max(1, len(self.styles) // self.colour_samples)
         chosen = range(0, len(self.styles), every)
         means = np.mean([read_or_neighbour(self.styles, index).mean((0, 1)) for index in chosen], axis=0)
-        return (means.mean() - means).astype(np.float32)
+        shift: np.ndarray = (means.mean() - means).astype(np.float32)
+        return shift
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.photos)
 
-    def sample(self, index, random):
+    def sample(self, index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
         photo, style, smooth = self._draw(index, random)
         return {"photo": images.to_array(photo)[0], "anime": images.to_array(self._balanced(style))[0],
                 "anime_grey": images.to_array(grey(style))[0], "smooth_grey": images.to_array(grey(smooth))[0]}
 
-    def _draw(self, index, random) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _draw(self, index: int, random: np.random.Generator
+              ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(a photo, a picture of the style, a smoothed one), uint8 [size, size, 3]."""
         style_index = int(random.integers(len(self.styles)))
         smooth_index = int(random.integers(len(self.smooths)))
@@ -188,7 +191,7 @@ class StyleImages(Dataset):
     def _balanced(self, image: np.ndarray) -> np.ndarray:
         return np.clip(image.astype(np.float32) + self.shift, 0, 255)
 
-    def _augment(self, image, random):
+    def _augment(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         image = shorter_side(image, self.size)
         window = crop_window(image.shape[1], image.shape[0], self.size, random)
         return _flip(image[window], self.flip and random.random() < 0.5)
@@ -200,7 +203,7 @@ class CartoonImages(StyleImages):
 
     balance_colour: bool = False        # takes the cartoons' colour cast off
 
-    def sample(self, index, random):
+    def sample(self, index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
         photo, cartoon, smooth = self._draw(index, random)
         return {"photo": images.to_array(photo)[0], "cartoon": images.to_array(self._balanced(cartoon))[0],
                 "smooth": images.to_array(self._balanced(smooth))[0]}
@@ -216,24 +219,26 @@ class LabelledImages(Dataset):
     flip: bool = False                  # mirrors half of the samples; not for digits
     label: str = ""                     # column of attributes.jsonl or .csv; empty: the sub-folders are the labels
 
-    classes = ()                        # names of the labels, sorted; known once opened
+    classes = tuple[str, ...]()         # names of the labels, sorted; known once opened
 
-    def open(self):
+    def open(self) -> LabelledImages:
         folder = paddle_mnist() if self.path == "paddle" else data_root(self.path)
         digits = find_mnist(folder)
+        names: Sequence[str] | np.ndarray
+        self.pictures: np.ndarray | None = None
         if digits:
             self.pictures, names = read_mnist(*digits)
         else:
             self.files = list_folder(folder)
-            self.pictures, names = None, label_names(self.files, folder, self.label)
+            names = label_names(self.files, folder, self.label)
         self.classes, self.labels = _numbered(names)
         self.alike = [np.flatnonzero(self.labels == number) for number in range(len(self.classes))]
         return self
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
-    def sample(self, index, random):
+    def sample(self, index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
         image = square(self._read(index), self.size)
         image = _flip(image, self.flip and random.random() < 0.5)
         if self.channels == 1:
@@ -285,7 +290,7 @@ def read_picture(path: Path | ZipPath) -> np.ndarray:
     return images.read_image(path)
 
 
-def read_or_neighbour(files: list[Path], index: int) -> np.ndarray:
+def read_or_neighbour(files: Sequence[Path | ZipPath], index: int) -> np.ndarray:
     """The picture at `index`, or the next one that can be read; a bad file is named once.
 
     A run of days must not end at one bad file, and the same neighbour is taken every time, so resuming stays exact.
@@ -348,7 +353,8 @@ def sample_index(seed: int, position: int, length: int) -> int:
     return int(_order(seed, epoch, length)[place])
 
 
-def make_batch(dataset: Dataset, seed: int, step: int, batch_size: int, rank: int = 0, world: int = 1):
+def make_batch(dataset: Dataset, seed: int, step: int, batch_size: int, rank: int = 0, world: int = 1
+               ) -> dict[str, np.ndarray]:
     """The arrays of one step: process `rank` of `world` takes every world-th of the `batch_size` samples, from rank on.
 
     Returns a dict of float32 [batch_size / world, ...].
@@ -382,7 +388,7 @@ def batches(dataset: Dataset, seed: int, first_step: int, last_step: int, batch_
                 future.cancel()
 
 
-def label_names(files: list, folder: Path | ZipPath, column: str) -> list[str]:
+def label_names(files: Sequence[Any], folder: Path | ZipPath, column: str) -> list[str]:
     """The label of each file: its entry in `column` of attributes.jsonl or .csv, or the sub-folder it lies in.
 
     Without a column and without sub-folders every label is "". Raises DataError for a missing file, column or entry.
@@ -412,7 +418,7 @@ def attributes_file(folder: Path | ZipPath) -> Path | ZipPath | None:
     return next((table for table in tables if table.is_file()), None)
 
 
-def read_attributes(table: Path | ZipPath) -> dict[str, dict]:
+def read_attributes(table: Path | ZipPath) -> dict[str, dict[str, Any]]:
     """The rows of a table by their file. Raises DataError when there is no such table or it is damaged."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
@@ -427,19 +433,19 @@ def read_attributes(table: Path | ZipPath) -> dict[str, dict]:
         raise DataError(f"{table} is not a table with a column 'file' ({error}): correct it.") from error
 
 
-def _numbered(names) -> tuple[tuple[str, ...], np.ndarray]:
+def _numbered(names: Sequence[str] | np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
     """(the sorted names, the number of each entry's name as int64 [N])."""
     known, numbers = np.unique(np.asarray(names), return_inverse=True)
     return tuple(str(name) for name in known), numbers.reshape(-1).astype(np.int64)
 
 
-def find_mnist(folder: Path | ZipPath) -> tuple | None:
+def find_mnist(folder: Path | ZipPath) -> tuple[Path | ZipPath, Path | ZipPath] | None:
     """The training pictures and labels of MNIST, or of its relatives, in a folder; None when they are not there."""
-    found = []
+    found: list[Path | ZipPath] = []
     for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
         variants = (name, f"{name}.gz", name.replace("-idx", ".idx"))
-        found.append(next((folder / entry for entry in variants if (folder / entry).is_file()), None))
-    return tuple(found) if all(found) else None
+        found += [folder / entry for entry in variants if (folder / entry).is_file()][:1]
+    return (found[0], found[1]) if len(found) == 2 else None
 
 
 def read_mnist(pictures: Path | ZipPath, labels: Path | ZipPath) -> tuple[np.ndarray, np.ndarray]:

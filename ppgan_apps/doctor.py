@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from . import __version__, engine_cache, engines, runtime, zoo
+from . import __version__, engine_cache, engine_speed, engines, runtime, zoo
 
 PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "numpy", "opencv-python-headless", "opencv-python", "dlib-bin", "onnx",
             "onnxruntime", "openvino", "av", "gradio", "visualdl", "ray", "paddleseg")
@@ -19,12 +19,13 @@ def examine() -> dict[str, Any]:
     return {
         "versions": {"ppgan_apps": __version__, "python": platform.python_version(), **_packages()},
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": engine_speed.processor(),
         "device": device,
         "threads": engines.threads(),
-        "engine": engines.choose("auto", device)[0],
+        "engine": _engine(device),
         "engines": {name: engines.installed(name) for name in engines.ENGINES if name != "auto"},
         "settings": _settings(),
+        "measured": engine_speed.records(),
         "exported": {"folder": str(engine_cache.folder()), **_exported()},
         "weights": _weights(),
     }
@@ -40,13 +41,10 @@ def _packages() -> dict[str, str | None]:
     return found
 
 
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    except OSError:                                            # no Linux
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
+def _engine(device: str) -> str:
+    """The one that is used, or "auto" where each network has its fastest."""
+    chosen = engines.choose("auto", device)
+    return chosen[0] if len(chosen) == 1 else "auto"
 
 
 def _settings() -> list[dict[str, Any]]:
@@ -71,6 +69,13 @@ def _weights() -> list[dict[str, Any]]:
              "file": str(record.file())} for record in zoo.records()]
 
 
+def _measured_line(record: dict[str, Any]) -> str:
+    seconds = record["seconds"]
+    by_time = ", ".join(f"{name} {seconds[name]:.3f} s" for name in sorted(seconds, key=seconds.get))
+    shape = "x".join(map(str, record.get("input", [])))
+    return f"{record.get('class')} {shape}, {record.get('threads')} threads: {by_time}"
+
+
 def run(as_json: bool = False) -> int:
     """The command: prints, and returns the exit code."""
     found = examine()
@@ -90,7 +95,9 @@ def report(found: dict[str, Any]) -> str:
         f"            not installed: {missing}",
         f"system      {found['system']}, {found['processor']}",
         f"device      {found['device']}, {found['threads']} threads",
-        f"engine      {found['engine']} (of {engine_names}); choose with --engine or PPGAN_APPS_ENGINE",
+        f"engine      {'the fastest for each network' if found['engine'] == 'auto' else found['engine']} (of "
+        f"{engine_names}); choose with --engine or PPGAN_APPS_ENGINE",
+        *(f"    {_measured_line(record)}" for record in found["measured"]),
         f"exported    {exported['networks']} networks, {exported['bytes'] / 1e6:.1f} MB in {exported['folder']} "
         "(may be removed)",
         "settings    all off with PPGAN_APPS_TUNE=0, each by a value of your own:",

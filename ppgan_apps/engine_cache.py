@@ -35,7 +35,7 @@ def folder() -> Path:
 def find(key: str, engine: str) -> engines.ExportedNetwork | None:
     """The network, run by `engine` ("onnx" or "openvino"), when an earlier call of `accelerated` left it; or None."""
     path = folder() / f"{key}.onnx"
-    known = _read(_record_of(path, engine))
+    known = read_record(_record_of(path, engine))
     if "difference" not in known or not path.is_file():
         return None
     try:
@@ -99,13 +99,13 @@ def digest(network) -> str:
 def _opened(network, engine: str, path: Path) -> engines.ExportedNetwork:
     """The network from the file, which is written first when it is missing or damaged."""
     record = _record_of(path, engine)
-    known = _read(record)
+    known = read_record(record)
     if known.get("refused"):
         raise ExportError(known["refused"])
     opened = find(path.stem, engine)
     if opened:                                                 # another process was faster
         return opened
-    subject, built = _subject(network), {"class": type(network).__name__, "network": dict(network.arguments)}
+    subject, built = single_subject(network), {"class": type(network).__name__, "network": dict(network.arguments)}
     if "difference" in known or not path.is_file():            # the former: it was there, and is damaged
         _write(subject, path)
     opened = _open(engine, path, built)
@@ -113,25 +113,28 @@ def _opened(network, engine: str, path: Path) -> engines.ExportedNetwork:
         differences = export.compare(subject, opened, f"{type(network).__name__} in the engine {engine}", export.BOUND,
                                      exact=True)
     except ExportError as error:
-        _record(record, {"refused": str(error)})
+        write_record(record, {"refused": str(error)})
         raise
-    _record(record, {**built, "difference": max(value for name, value in differences.items()
+    write_record(record, {**built, "difference": max(value for name, value in differences.items()
                                                 if not name.endswith(export.ROUNDED))})
     return opened
 
 
 def _record_of(path: Path, engine: str) -> Path:
-    return path.with_name(f"{path.stem}.{engine}-{_version(engine)}.json")
+    return path.with_name(f"{path.stem}.{engine}-{version_of(engine)}.json")
 
 
-def _version(engine: str) -> str:
-    try:
-        return version(engines.PACKAGES[engine])
-    except ModuleNotFoundError:
-        return "unknown"                                       # built by hand, or missing: opening tells
+def version_of(engine: str) -> str:
+    """The version of the engine's package."""
+    for package in ("paddlepaddle", "paddlepaddle-gpu") if engine == engines.PADDLE else (engines.PACKAGES[engine],):
+        try:
+            return version(package)
+        except ModuleNotFoundError:
+            continue
+    return "unknown"                                           # built by hand, or missing: opening tells
 
 
-def _subject(network) -> export.Subject:
+def single_subject(network) -> export.Subject:
     """What is exported, with a single input to compare by."""
     if type(network).__name__ == "StyleGAN2Generator":
         # The predictor truncates by itself: the mean has no part in it and need not be measured.
@@ -165,7 +168,8 @@ def _open(engine: str, path: Path, about: Mapping[str, Any]) -> engines.Exported
     return opened
 
 
-def _read(record: Path) -> dict[str, Any]:
+def read_record(record: Path) -> dict[str, Any]:
+    """The JSON of a file beside the networks; {} where there is none."""
     try:
         known = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):                              # not there, or damaged: it is made anew
@@ -173,6 +177,7 @@ def _read(record: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _record(record: Path, known: Mapping[str, Any]) -> None:
+def write_record(record: Path, known: Mapping[str, Any]) -> None:
+    """Writes what `read_record` reads."""
     with images.replacing(record) as temporary:
         temporary.write_text(json.dumps(known), encoding="utf-8")

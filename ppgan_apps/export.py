@@ -119,16 +119,23 @@ def _picture_subject(network, about: dict[str, Any]) -> Subject:
 
 
 def parts_for_tiles(subject: Subject) -> dict[str, Subject]:
-    """The two networks by which large pictures are drawn in tiles (predictors/tiles.py), by name; none where tiles
-    would differ from the whole: the network has other norms than layer norms, or enlarges by the picture's size."""
+    """The two networks by which large pictures are drawn in tiles (predictors/tiles.py), by name; none where there are
+    none."""
     from .export_forms import GivenNorms, MeasuredNorms
     network = subject.network
-    if type(network).__name__ != "AnimeGANv2Generator" or network.arguments["upsample_align"] == "align_corners":
+    if not has_parts_for_tiles(network):
         return {}
     moments = ("norms", 2)
     return {"measured": replace(subject, network=MeasuredNorms(network),
                                 outputs={**subject.outputs, "moments": moments}),
             "given": replace(subject, network=GivenNorms(network), inputs=(*subject.inputs, Input("moments", moments)))}
+
+
+def has_parts_for_tiles(network) -> bool:
+    """Whether tiles can be what the whole is: not where a network has other norms than layer norms, or enlarges by the
+    picture's size."""
+    return (type(network).__name__ == "AnimeGANv2Generator"
+            and network.arguments["upsample_align"] != "align_corners")
 
 
 def _stride(name: str, arguments: Mapping[str, Any]) -> int:

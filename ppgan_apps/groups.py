@@ -36,7 +36,7 @@ class Grouping:
     # data field -> table with a column 'file' relative to the table; empty: attributes.csv or .jsonl in the data folder
     tables: dict[str, str] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for column, limits in self.bands.items():
             if not limits or limits[0] < 0 or any(low >= high for low, high in zip(limits, limits[1:])):
                 raise ConfigError(f"bands of {column} are {list(limits)}, should be whole numbers from 0 that grow.")
@@ -85,7 +85,7 @@ def labels_of_files(dataset: Dataset, grouping: Grouping, columns: Sequence[str]
     unknown = [name for name in grouping.tables if name not in dataset.file_lists]
     if unknown:
         raise ConfigError(f"grouping.tables names {', '.join(unknown)}: use {' or '.join(dataset.file_lists)}.")
-    found = {}
+    found: dict[str, Any] = {}
     for name, attribute in dataset.file_lists.items():
         folder, files = data_root(getattr(dataset, name)), getattr(dataset, attribute)
         table = Path(grouping.tables[name]) if grouping.tables.get(name) else attributes_file(folder)
@@ -97,7 +97,8 @@ def labels_of_files(dataset: Dataset, grouping: Grouping, columns: Sequence[str]
     return found
 
 
-def _labels(table: Path | ZipPath, files: list, grouping: Grouping, columns: Sequence[str], needed: bool):
+def _labels(table: Path | ZipPath, files: list[Any], grouping: Grouping, columns: Sequence[str],
+            needed: bool) -> list[dict[str, Any]]:
     rows = read_attributes(table)
     known = dict.fromkeys(column for row in rows.values() for column in row if column is not None)
     missing = [column for column in columns if column not in known]
@@ -143,7 +144,7 @@ def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
 
 
-def restrict(dataset: Dataset, run) -> Dataset:
+def restrict(dataset: Dataset, run: Any) -> Dataset:
     """An open data set with the pictures of the group `run.only` alone. Raises DataError when none is left, and as
     `labels_of_files` does."""
     if not run.only:
@@ -168,9 +169,9 @@ def describe(group: Mapping[str, str]) -> str:
 class Index:
     """Which weights were trained for which group: the file groups.json of a run by groups."""
 
-    columns: dict[str, list]            # column -> the labels it has
+    columns: dict[str, list[Any]]       # column -> the labels it has
     bands: dict[str, list[int]]         # column of numbers -> the lowest number of each band
-    models: list[dict]                  # each with "group", "weights" (relative to the folder), "steps", "pictures"
+    models: list[dict[str, Any]]        # each with "group", "weights" (relative to the folder), "steps", "pictures"
     folder: Path = Path()
 
     @classmethod

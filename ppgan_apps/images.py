@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import ImageError, OutputError
+
+if TYPE_CHECKING:
+    from .archives import ZipPath
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 WHITE = (255, 255, 255)
@@ -57,7 +61,7 @@ def check_pixels(width: int, height: int, name: str) -> None:
                          f"make it smaller first, or allow more with {MAX_PIXELS_VARIABLE}.")
 
 
-def decode_image(source, name: str, background: Sequence[int] = WHITE) -> np.ndarray:
+def decode_image(source: Any, name: str, background: Sequence[int] = WHITE) -> np.ndarray:
     """`read_image` of a path or an open binary file; errors call it `name`."""
     from PIL import Image, UnidentifiedImageError
     try:
@@ -86,7 +90,7 @@ def _pillows_limit() -> Iterator[None]:
     yield
 
 
-def _upright(picture):
+def _upright(picture: Any) -> Any:
     """The picture turned as its EXIF says; EXIF that makes no sense is no reason to refuse the picture."""
     from PIL import ImageOps
     try:
@@ -99,7 +103,7 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _to_rgb(picture, background: Sequence[int]) -> np.ndarray:
+def _to_rgb(picture: Any, background: Sequence[int]) -> np.ndarray:
     """uint8 RGB [H, W, 3] of a PIL picture of any mode."""
     if picture.mode.startswith("I") or picture.mode == "F":
         return _grey_from_deep(np.asarray(picture))
@@ -130,7 +134,8 @@ def _grey_from_deep(values: np.ndarray) -> np.ndarray:
 
     def grey(rows: np.ndarray) -> np.ndarray:
         known = np.nan_to_num(rows.astype(np.float32), posinf=top)
-        return np.clip(known * (255.0 / top), 0, 255).round().astype(np.uint8)[..., None]
+        levels: np.ndarray = np.clip(known * (255.0 / top), 0, 255).round().astype(np.uint8)[..., None]
+        return levels
     return _in_strips(grey, values)
 
 
@@ -192,7 +197,7 @@ class replacing:
         self.temporary = Path(name)
         return self.temporary
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is None:
             mask = os.umask(0)
             os.umask(mask)
@@ -228,7 +233,7 @@ def find_images(inputs: str | Path | Iterable[str | Path], recursive: bool = Tru
     return list(found)
 
 
-def is_picture(path: Path) -> bool:
+def is_picture(path: Path | ZipPath) -> bool:
     """Whether a file's name is that of a picture, and not hidden."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
@@ -244,7 +249,7 @@ def to_array(images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     return array
 
 
-def to_images(tensor) -> list[np.ndarray]:
+def to_images(tensor: Any) -> list[np.ndarray]:
     """float [N, 3 or 1, H, W] in [-1, 1], array or tensor -> list of uint8 RGB [H, W, 3], clipped."""
     array = np.asarray(tensor.astype("float32").numpy() if hasattr(tensor, "numpy") else tensor, np.float32)
     array = np.clip(array, -1, 1)
@@ -263,7 +268,9 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if (width, height) == tuple(size):
         return image
     shrinking = size[0] * size[1] < width * height
-    return cv2.resize(image, tuple(size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC)
+    resized: np.ndarray = cv2.resize(image, tuple(size), interpolation=cv2.INTER_AREA if shrinking else
+                                     cv2.INTER_CUBIC)
+    return resized
 
 
 def grid(images: Sequence[np.ndarray], columns: int, padding: int = 2, background: int = 255) -> np.ndarray:

@@ -6,6 +6,7 @@ Pure functions of numpy arrays: z [N, D], w [N, D], or one w for each layer, [N,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +24,10 @@ def numbers(text: str, below: int, what: str) -> list[int]:
     `below` on."""
     found: list[int] = []
     for part in text.split(","):
-        first, dash, last = (piece.strip() for piece in part.partition("-"))
-        if not _is_number(first) or (dash and not _is_number(last)):
+        low, dash, high = (piece.strip() for piece in part.partition("-"))
+        if not _is_number(low) or (dash and not _is_number(high)):
             raise ConfigError(f"{what} {text!r} has the part {part!r}: write numbers and ranges, such as 1,5,20-39.")
-        first, last = int(first), int(last or first)
+        first, last = int(low), int(high or low)
         if last < first or last >= below:
             raise ConfigError(f"{what} {text!r} has the part {part!r}: use rising numbers from 0 to {below - 1}.")
         if len(found) + last - first >= LARGEST_COUNT:
@@ -95,7 +96,8 @@ def truncate(w: np.ndarray, mean_w: np.ndarray, truncation: float, cutoff: int |
     variety. The same shape as w.
     """
     if cutoff is None:
-        return mean_w + np.float32(truncation) * (w - mean_w)
+        moved: np.ndarray = mean_w + np.float32(truncation) * (w - mean_w)
+        return moved
     pulled = w.copy()
     pulled[:, :cutoff] = truncate(w[:, :cutoff], mean_w, truncation)
     return pulled
@@ -128,7 +130,8 @@ def interpolate(points: np.ndarray, frames: int, loop: bool = True, spherical: b
 
 
 def _lerp(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
-    return a + (b - a) * share
+    between: np.ndarray = a + (b - a) * share
+    return between
 
 
 def _slerp(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
@@ -136,7 +139,8 @@ def _slerp(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
     angle = np.arccos(np.clip(np.vdot(a, b) / max(lengths, 1e-12), -1, 1))
     if np.sin(angle) < NEARLY_PARALLEL:
         return _lerp(a, b, share)
-    return (np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
+    between: np.ndarray = (np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
+    return between
 
 
 def sweep(latent: np.ndarray, coordinate: int, values: Sequence[float]) -> np.ndarray:
@@ -146,7 +150,7 @@ def sweep(latent: np.ndarray, coordinate: int, values: Sequence[float]) -> np.nd
     return swept
 
 
-def style_weights(generator, layers: Sequence[int]) -> np.ndarray:
+def style_weights(generator: Any, layers: Sequence[int]) -> np.ndarray:
     """The matrices that turn w into the styles of `layers`, one below the other: A [styles, D], as the generator
     scales them. The last layer's is that of its conversion to RGB, each other's that of its convolution."""
     convolutions = [generator.conv1, *generator.convs, generator.to_rgbs[-1]]

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from .config import RunConfig
 from .errors import ConfigError
@@ -61,6 +62,6 @@ def _all_of(number: int, world: int) -> list[int]:
         return [number]
     import paddle
     import paddle.distributed as distributed
-    numbers: list = []
+    numbers: list[Any] = []
     distributed.all_gather(numbers, paddle.to_tensor([number], dtype="int64"))
     return [int(entry.item()) for entry in numbers]

@@ -49,7 +49,7 @@ def labelled(pictures: Sequence[Sequence[np.ndarray | None]], rows: Sequence[str
 
 def _width(text: str) -> int:
     import cv2
-    return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)[0][0]
+    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)[0][0])
 
 
 def _write(strip: np.ndarray, text: str, centre: int) -> None:

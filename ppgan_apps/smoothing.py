@@ -6,6 +6,8 @@ what is seen: so what stands or moves is steadied, and what appears, or a cut, s
 """
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 # Side in pixels of the copies between which the flow is found: details of it do not matter.
@@ -28,24 +30,28 @@ class Smoother:
 
     def __init__(self, strength: float):
         self.strength = strength
-        self._photo = self._drawn = self._steady = None
+        self._photo: np.ndarray | None = None
+        self._drawn: np.ndarray | None = None
+        self._steady: np.ndarray | None = None
         self._sums = np.zeros(3)                               # flicker without, with, and how many pixels
 
     def __call__(self, photo: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         """photo, drawn: uint8 RGB [H, W, 3] of one size -> the steadied picture, uint8 RGB."""
-        steady = drawn.astype(np.float32)
-        if self._photo is not None and self._photo.shape == photo.shape:
-            flow = optical_flow(photo, self._photo)
-            agreement = _agreement(photo, follow(self._photo, flow))
+        steady: np.ndarray = drawn.astype(np.float32)
+        before, drawn_then, steady_then = self._photo, self._drawn, self._steady
+        if before is not None and drawn_then is not None and steady_then is not None and before.shape == photo.shape:
+            flow = optical_flow(photo, before)
+            agreement = _agreement(photo, follow(before, flow))
             if agreement is not None:
-                steadied, drawn_before = follow(self._steady, flow), follow(self._drawn, flow)
+                steadied, drawn_before = follow(steady_then, flow), follow(drawn_then, flow)
                 share = self.strength * agreement[..., None]
                 steady = steady + share * (steadied - steady)
                 counted = agreement > SAME
                 self._sums += (np.abs(drawn.astype(np.float32) - drawn_before).mean(axis=2)[counted].sum(dtype=float),
                                np.abs(steady - steadied).mean(axis=2)[counted].sum(dtype=float), counted.sum())
         self._photo, self._drawn, self._steady = photo, drawn, steady
-        return np.rint(steady).astype(np.uint8)
+        picture: np.ndarray = np.rint(steady).astype(np.uint8)
+        return picture
 
     @property
     def flicker(self) -> tuple[float, float] | None:
@@ -70,11 +76,13 @@ def optical_flow(now: np.ndarray, before: np.ndarray) -> np.ndarray:
     height, width = now.shape[:2]
     scale = min(1.0, FLOW_SIDE / max(height, width))
     size = max(16, round(width * scale)), max(16, round(height * scale))
-    small = [cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-             for picture in (now, before)]
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(*small, None)
+    one, other = (cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+                  for picture in (now, before))
+    flow: Any = None
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(one, other, flow)
     flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
-    return flow * np.float32([width / size[0], height / size[1]])
+    scaled: np.ndarray = flow * np.array([width / size[0], height / size[1]], np.float32)
+    return scaled
 
 
 def follow(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
@@ -82,8 +90,9 @@ def follow(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
     import cv2
     height, width = flow.shape[:2]
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    return cv2.remap(picture.astype(np.float32), columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR,
-                     borderMode=cv2.BORDER_REPLICATE)
+    brought: np.ndarray = cv2.remap(picture.astype(np.float32), columns + flow[..., 0], rows + flow[..., 1],
+                                    cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return brought
 
 
 def _agreement(photo: np.ndarray, brought: np.ndarray) -> np.ndarray | None:
@@ -92,4 +101,5 @@ def _agreement(photo: np.ndarray, brought: np.ndarray) -> np.ndarray | None:
     difference = np.abs(cv2.blur(photo.astype(np.float32) - brought, (BLUR, BLUR))).max(axis=2)
     if difference.mean() > CUT:
         return None
-    return np.exp(-(difference / np.float32(AGREEMENT)) ** 2)
+    agreement: np.ndarray = np.exp(-(difference / np.float32(AGREEMENT)) ** 2)
+    return agreement

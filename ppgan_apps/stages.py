@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -84,7 +85,8 @@ def _labels_in_use(column: str, labels: list[dict[str, str]], run: RunConfig) ->
     return sorted({own[column] for own in labels} - {""})
 
 
-def _child(run: RunConfig, parent: Stage, column: str, label: str, depth: int, labels: dict) -> Stage:
+def _child(run: RunConfig, parent: Stage, column: str, label: str, depth: int,
+           labels: dict[str, list[dict[str, str]]]) -> Stage:
     group = {**parent.run.only, column: label}
     pictures = {**parent.pictures, **{name: sum(groups.fits(own, group) for own in entries)
                                       for name, entries in labels.items()}}
@@ -94,13 +96,18 @@ def _child(run: RunConfig, parent: Stage, column: str, label: str, depth: int, l
     return Stage(name, own, parent, pictures)
 
 
+def _parent_of(stage: Stage) -> str:
+    """The name of the stage whose weights one begins with; of the first, which begins with none, its own."""
+    return (stage.parent or stage).name
+
+
 def _folder_name(group: dict[str, str]) -> str:
     """{"age": "18-39", "sex": "female"} -> age_18-39_sex_female; a character that might not do is written as %2f."""
     words = [word for entry in group.items() for word in entry]
     return "_".join(re.sub(r"[^\w+-]", lambda match: f"%{ord(match[0]):02x}", word) for word in words)
 
 
-def train(run: RunConfig, resume: str | None, train_one: Callable, stop) -> Path:
+def train(run: RunConfig, resume: str | None, train_one: Callable[..., Any], stop: Any) -> Path:
     """Trains every stage of `run` in order with `train_one(run, resume, stop)` and returns the run's folder.
 
     `resume`: None starts anew (no stage may have a checkpoint), "auto" leaves finished stages alone and goes on with
@@ -116,7 +123,7 @@ def train(run: RunConfig, resume: str | None, train_one: Callable, stop) -> Path
         _check_parent(stage)
     for stage in whole.skipped:
         log.info("%s gets no model of its own: %s, fewer than %d; the model of %s is used.",
-                 stage.name, _counts(stage), run.grouping.least, stage.parent.name)
+                 stage.name, _counts(stage), run.grouping.least, _parent_of(stage))
     _write_index(run, whole)
     for number, stage in enumerate(whole.stages, 1):
         if stage.finished():
@@ -192,5 +199,5 @@ def describe(run: RunConfig) -> list[str]:
         lines.append(f"#   {stage.name:{width}}  {_counts(stage)}, {stage.run.steps} steps, {origin}, {state}")
     for stage in whole.skipped:
         lines.append(f"#   {stage.name:{width}}  {_counts(stage)}: fewer than {run.grouping.least}, no model; "
-                     f"{stage.parent.name} is used")
+                     f"{_parent_of(stage)} is used")
     return lines

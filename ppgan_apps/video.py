@@ -13,8 +13,8 @@ import queue
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,11 +55,12 @@ class Painter(Protocol):
 class FramePainter:
     """Each frame through the predictor, on its own."""
 
-    def __init__(self, predictor):
+    def __init__(self, predictor: Any):
         self._predictor = predictor
 
     def __call__(self, photos: list[np.ndarray]) -> list[np.ndarray]:
-        return self._predictor.predict_batch(photos)
+        drawn: list[np.ndarray] = self._predictor.predict_batch(photos)
+        return drawn
 
     def state(self) -> dict[str, np.ndarray]:
         return {}
@@ -74,7 +75,7 @@ class FramePainter:
 class FacePainter:
     """The faces of each frame, followed from frame to frame, drawn by Photo2Cartoon and pasted back."""
 
-    def __init__(self, predictor):
+    def __init__(self, predictor: Any):
         from .faces.track import FaceTracker
         self._predictor = predictor
         self._tracker = FaceTracker(landmarks=predictor.landmarks)
@@ -85,7 +86,8 @@ class FacePainter:
         if self._predictor.faces == "largest":
             tracks = [found[:1] for found in tracks]
         self._drawn += sum(map(len, tracks))
-        return self._predictor.paste_faces(photos, tracks)
+        pasted: list[np.ndarray] = self._predictor.paste_faces(photos, tracks)
+        return pasted
 
     def state(self) -> dict[str, np.ndarray]:
         return {"drawn": np.array(self._drawn), **self._tracker.state()}
@@ -110,7 +112,7 @@ class Wishes:
     pictures: bool = False
     overwrite: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.crf <= 51:
             raise ConfigError(f"The crf is {self.crf}: use 0 (lossless) to 51 (smallest file).")
         if not 0 <= self.smooth < 1:
@@ -128,7 +130,7 @@ def check_target(target: Path, wishes: Wishes) -> None:
         raise OutputError(f"{target} exists: use --overwrite, or another name.")
 
 
-def stylise(clip: Clip, target: str | Path, predictor, wishes: Wishes | None = None) -> Path:
+def stylise(clip: Clip, target: str | Path, predictor: Any, wishes: Wishes | None = None) -> Path:
     """Writes `clip`, drawn by an AnimeGANv2Predictor (each frame) or a Photo2CartoonPredictor (its faces, pasted back),
     as a video with the clip's sound and times, or as a folder of PNG files; returns `target`.
 
@@ -136,7 +138,7 @@ def stylise(clip: Clip, target: str | Path, predictor, wishes: Wishes | None = N
     without faces, and the next call with the same arguments goes on after it.
     """
     target, wishes = Path(target), wishes or Wishes()
-    painter = FacePainter(predictor) if hasattr(predictor, "paste_faces") else FramePainter(predictor)
+    painter: Painter = FacePainter(predictor) if hasattr(predictor, "paste_faces") else FramePainter(predictor)
     check_target(target, wishes)
     images.make_folder(target.parent)
     size = bounded(clip.size, wishes.max_size)
@@ -145,7 +147,7 @@ def stylise(clip: Clip, target: str | Path, predictor, wishes: Wishes | None = N
     try:
         plan = _plan(clip, size, batch, _identity(predictor), wishes)
         _prepare(work, plan)
-        kind = _Pictures if wishes.pictures else _Video
+        kind: type[_Pictures] | type[_Video] = _Pictures if wishes.pictures else _Video
         parts = _Parts(work, clip, size, wishes, kind)
         if not wishes.pictures:
             codec.check_sound(clip, target, work / "head")
@@ -178,7 +180,8 @@ def bounded(size: tuple[int, int], max_size: int | None) -> tuple[int, int]:
     """(width, height) with at most `max_size` on the longer side; even sides where anything changes."""
     if max_size is None or max(size) <= max_size:
         return size
-    return tuple(max(2, int(side * max_size / max(size)) // 2 * 2) for side in size)
+    width, height = (max(2, int(side * max_size / max(size)) // 2 * 2) for side in size)
+    return width, height
 
 
 def batch_size(size: tuple[int, int], device: str = "cpu") -> int:
@@ -212,7 +215,8 @@ def free_memory() -> int | None:
 
 # The plan
 
-def _plan(clip: Clip, size: tuple[int, int], batch: int, predictor: dict[str, str], wishes: Wishes) -> dict:
+def _plan(clip: Clip, size: tuple[int, int], batch: int, predictor: dict[str, str], wishes: Wishes
+          ) -> dict[str, Any]:
     """All that decides the bytes of the parts, as JSON has it."""
     source = [clip.path, *sorted(clip.path.iterdir())] if clip.path.is_dir() else [clip.path]
     facts = [[os.path.abspath(path), path.stat().st_size, path.stat().st_mtime_ns] for path in source]
@@ -224,14 +228,14 @@ def _plan(clip: Clip, size: tuple[int, int], batch: int, predictor: dict[str, st
     }
 
 
-def _identity(predictor) -> dict[str, str]:
+def _identity(predictor: Any) -> dict[str, str]:
     """A predictor's class, its weights by their contents, and its options."""
     options = {name: str(value) for name, value in sorted(vars(predictor).items())
                if isinstance(value, (bool, int, float, str))}
     return {"class": type(predictor).__name__, "weights": downloads.sha256_of(predictor.weights.path), **options}
 
 
-def _prepare(work: Path, plan: dict) -> None:
+def _prepare(work: Path, plan: dict[str, Any]) -> None:
     """The folder of parts, empty but for the plan, or as an interrupted run with the same plan left it."""
     text = json.dumps(plan, indent=1)
     written = work / "plan.json"
@@ -301,10 +305,12 @@ class _Pictures:
 class _Parts:
     """The finished parts in the folder `work`, and the one being written."""
 
-    def __init__(self, work: Path, clip: Clip, size: tuple[int, int], wishes: Wishes, kind: type):
+    def __init__(self, work: Path, clip: Clip, size: tuple[int, int], wishes: Wishes,
+                 kind: type[_Pictures] | type[_Video]):
         self.work, self.kind = work, kind
         self._clip, self._size, self._crf = clip, size, wishes.crf
-        self._writer = self._temporary = None
+        self._temporary = work / f"unfinished{kind.suffix}"
+        self._writer: _Pictures | _Video | None = None
         self.done = len(self.finished())
         self.frames = self.done * PART_FRAMES                  # the last may hold fewer, and then none comes after it
 
@@ -316,7 +322,6 @@ class _Parts:
     def write(self, picture: np.ndarray, pts: int) -> None:
         if self._writer is None:
             self._name = f"{self.done:06d}.{pts}"
-            self._temporary = self.work / f"unfinished{self.kind.suffix}"
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary.write_bytes(b"")
             self._writer = self.kind(self._temporary, self._clip, self._size, self._crf, pts, self.frames)
@@ -324,17 +329,22 @@ class _Parts:
 
     def finish(self, frames: int, state: Mapping[str, np.ndarray]) -> None:
         """The part gets its name once it and what the next depends on are whole."""
+        if self._writer is None:
+            raise ValueError("a part without a frame")
         self._writer.close()
         with images.replacing(self._state_file(self.done)) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **state)
+            arrays: dict[str, Any] = dict(state)
+            np.savez(file, **arrays)
         os.replace(self._temporary, self.work / f"{self._name}{self.kind.suffix}")
         self._writer = None
         self.done, self.frames = self.done + 1, self.frames + frames
         self._state_file(self.done - 2).unlink(missing_ok=True)
 
     def abandon(self) -> None:
+        """Closes the part being written, which may be broken by what ends the work, such as a full disk."""
         if self._writer is not None:
-            self._writer.close()
+            with suppress(OSError, codec.pyav().FFmpegError):
+                self._writer.close()
             self._writer = None
 
     def state(self) -> dict[str, np.ndarray]:
@@ -387,7 +397,8 @@ class _PartWriter:
         self._parts, self._smoother = parts, smoother
         self._count, self._duration = 0, 0
 
-    def __call__(self, item: tuple[Sequence[Frame], Sequence[np.ndarray], dict | None]) -> None:
+    def __call__(self, item: tuple[Sequence[Frame], Sequence[np.ndarray],
+                                    dict[str, np.ndarray] | None]) -> None:
         frames, pictures, state = item
         for frame, picture in zip(frames, pictures, strict=True):
             self._parts.write(self._smoother(frame.picture, picture) if self._smoother else picture, frame.pts)
@@ -426,12 +437,12 @@ _END = object()
 _PATIENCE = 0.1                                                # seconds between looks at whether the other side stopped
 
 
-def _ahead(items: Iterable, depth: int) -> Iterator:
+def _ahead(items: Iterable[Any], depth: int) -> Generator[Any, None, None]:
     """`items`, made in a thread that is at most `depth` of them ahead; what it raises is raised here."""
-    waiting: queue.Queue = queue.Queue(depth)
+    waiting: queue.Queue[Any] = queue.Queue(depth)
     stopped = threading.Event()
 
-    def offer(item) -> bool:
+    def offer(item: Any) -> bool:
         while not stopped.is_set():
             try:
                 waiting.put(item, timeout=_PATIENCE)
@@ -465,13 +476,24 @@ def _ahead(items: Iterable, depth: int) -> Iterator:
         thread.join()
 
 
+class _Worker(Protocol):
+    """What `_Behind` calls."""
+
+    def __call__(self, item: Any) -> None:
+        """Does one item."""
+
+    def abandon(self) -> None:
+        """Called once when the items end before their time."""
+
+
 class _Behind:
     """Context: a function of an item, `put`, that has `function(item)` called in a thread, in order, at most `depth`
     items behind. What it raises is raised by the next `put` or at the end; after an error elsewhere what waits is
     dropped and `function.abandon()` called."""
 
-    def __init__(self, function: Callable, depth: int):
-        self._function, self._waiting = function, queue.Queue(depth)
+    def __init__(self, function: _Worker, depth: int):
+        self._function = function
+        self._waiting: queue.Queue[Any] = queue.Queue(depth)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="encoder", daemon=True)
         self._dropping = False
@@ -491,12 +513,12 @@ class _Behind:
         if self._error is not None or self._dropping:
             self._function.abandon()
 
-    def _put(self, item) -> None:
+    def _put(self, item: Any) -> None:
         if self._error is not None:
             raise self._error
         self._waiting.put(item)
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._dropping = kind is not None
         self._waiting.put(_END)
         self._thread.join()

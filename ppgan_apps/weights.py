@@ -420,7 +420,7 @@ def build(kind: Callable[..., nn.Layer], arguments: Mapping[str, Any], state: Ma
         return create(layer, shape, *more, **options)
 
     with _building:  # one at a time, since the method is every layer's
-        nn.Layer.create_parameter = create_bounded  # type: ignore[method-assign, assignment]
+        nn.Layer.create_parameter = create_bounded
         try:
             return kind(**arguments)
         except (WeightsError, TypeError, ValueError):
@@ -428,7 +428,7 @@ def build(kind: Callable[..., nn.Layer], arguments: Mapping[str, Any], state: Ma
         except Exception as error:  # a negative width, a division by zero ...: of Paddle's and Python's many kinds
             raise ValueError(" ".join(str(error).split())[-200:] or type(error).__name__) from error
         finally:
-            nn.Layer.create_parameter = create  # type: ignore[method-assign]
+            nn.Layer.create_parameter = create
 
 
 def load_strict(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import sys
+from typing import Any
 
 from . import downloads
 from .errors import WeightsError
@@ -19,7 +20,7 @@ from .weights import EMBEDDED, PRETRAINED_FOLDER, ImageSpec, Pretrained
 PADDLEGAN = "https://paddlegan.bj.bcebos.com/models/"
 PADDLESEG = "https://paddleseg.bj.bcebos.com/dygraph/pp_humanseg_v2/"
 ANIMEGAN2_PYTORCH = "https://github.com/bryandlee/animegan2-pytorch/raw/main/weights/"
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 NVIDIA_LICENCE = "NVIDIA Source Code License-NC: non-commercial use only"
 
 # Size in bytes and SHA-256 of the files in pretrained/, as `python -m ppgan_apps.zoo` prints them.

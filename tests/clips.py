@@ -69,6 +69,17 @@ def frames(path):
                 for frame in container.decode(video=0)]
 
 
+def packets(path):
+    """(stream, pts, dts, duration, sum of the bytes) of every packet, in the file's order."""
+    import hashlib
+
+    import av
+    with av.open(str(path)) as container:
+        return [(packet.stream.index, packet.pts, packet.dts, packet.duration,
+                 hashlib.sha256(bytes(packet)).hexdigest())
+                for packet in container.demux() if packet.size]
+
+
 def sound(path):
     """(pts, dts, duration, bytes) of every sound packet, and the stream's time base and codec's own header."""
     import av

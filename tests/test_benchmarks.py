@@ -2,6 +2,7 @@
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import paddle.nn as nn
 
 from benchmarks import animegan_table as table
 from benchmarks import compare_engines as compared
+from benchmarks import compare_training as training
+from benchmarks import network_share
 from benchmarks.report import replace_section
 from ppgan_apps.errors import ConfigError, MissingExtra, WeightsError
 from ppgan_apps.networks import layers
@@ -190,6 +193,8 @@ def test_the_engines_table_compares_medians_and_leaves_out_who_did_not_run():
     assert line == ["AnimeGANv2, 256 px", "3.000 (2.000 - 4.000)", "1.000", "0.500 (0.400 - 0.600)",
                     "0.650 (0.600 - 0.700)", "-", "6.0x", "3.0x", "1.30x"]
     assert compared.memory_table(made, contenders)[-1] == "| AnimeGANv2, 256 px | 900 | 700 | 400 | 300 | - |"
+    made["animeganv2-256"]["auto"].note = "in onnx"
+    assert compared.notes(made) == ["- ours, auto: AnimeGANv2, 256 px in onnx."]
     text = compared.markdown(made, contenders, 3)
     assert text.startswith(compared.HEADING) and "OMP" not in text and compared.PLOT.as_posix() in text
 
@@ -215,6 +220,44 @@ def test_engines_take_turns_and_one_that_fails_is_left_out(tmp_path, monkeypatch
                                 tmp_path)
     assert {name: got.seconds for name, got in measured.items()} == {"paddlegan": [50.0], "auto": [0.5] * 3}
     assert "onnx is left out: no runtime" in capsys.readouterr().err
+
+
+# Training
+
+def test_the_training_table_compares_medians_and_spreads_the_penalties(monkeypatch):
+    made = {"stylegan2": {"paddlegan": training.Measured([9.0, 6.0, 8.0], 3000),
+                          "ours": training.Measured([2.0, 1.0, 3.0], 2000, 3.5)}}
+    line = training.table(made, ["paddlegan", "paddlegan-settled", "ours"])[-1].strip("| ").split(" | ")
+    assert line == ["StyleGAN2, batch 2", "8.00 (6.00 - 9.00)", "-", "2.00 (1.00 - 3.00)", "4.0x", "-", "3.50",
+                    "3000 / - / 2000"]
+    # 16 steps: one with both penalties, three more with the path length, twelve without any.
+    answers = {training.BOTH: 20.0, training.PATH: 10.0}
+    monkeypatch.setattr(training, "ask", lambda process, step: {"seconds": answers[step], "megabytes": 2500})
+    training._add_penalties(made["stylegan2"]["ours"], None, 16, 4)
+    assert made["stylegan2"]["ours"].with_penalties == (20 + 3 * 10 + 12 * 2) / 16
+
+
+@pytest.mark.parametrize("case", training.CASES)
+def test_our_training_steps_are_the_recipes(case, monkeypatch):
+    monkeypatch.setattr(training, "SIZE", 256 if case == "pix2pix" else 16)
+    losses = training.our_step(case)(training.PLAIN)
+    assert {"pix2pix": "l1", "animeganv2": "variation", "stylegan2": "G"}[case] in losses
+    assert not {"r1", "path"} & set(losses) and all(np.isfinite(value) for value in losses.values())
+
+
+# The network's share
+
+def test_calls_inside_calls_are_counted_once():
+    class Network:
+        def run(self, depth):
+            time.sleep(0.01)
+            return depth and self.run(depth - 1)
+    start = time.perf_counter()
+    with network_share.watched((Network, "run")) as watch:
+        Network().run(2)
+        Network().run(0)
+    assert 0.04 <= watch.seconds <= time.perf_counter() - start and watch.began >= start
+    assert Network.run.__name__ == "run"                       # it is watched no longer
 
 
 # The command and its report

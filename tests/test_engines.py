@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 import tiny_weights
 
 import ppgan_apps
-from ppgan_apps import cli, doctor, engine_cache, engines, export, runtime
+from ppgan_apps import cli, doctor, engine_cache, engine_speed, engines, export, runtime
 from ppgan_apps import weights as weights_module
 from ppgan_apps.errors import ConfigError, ExportError, MissingExtra
 from ppgan_apps.images import read_image, write_image
@@ -132,6 +133,48 @@ def test_a_code_with_noise_of_its_own_is_drawn_with_it(tiny, tmp_path, home):
     assert levels(own.draw_code(code), other.draw_code(code)).max() <= 1
 
 
+# ---- The fastest
+
+def test_auto_measures_each_engine_once_and_draws_with_the_fastest(tiny, home, monkeypatch, capsys):
+    monkeypatch.setenv("PPGAN_APPS_ENGINE", "auto")
+
+    def engine_now():
+        return ppgan_apps.AnimeGANv2Predictor(weight_path=tiny["animeganv2"]).engine
+    first = engine_now()
+    path, = home.rglob("*.speed-*.json")
+    record = json.loads(path.read_text())
+    assert set(record["seconds"]) == {*INSTALLED, "paddle"} and first == min(record["seconds"],
+                                                                            key=record["seconds"].get)
+    assert record["input"] == [1, 3, engine_speed.SIDE, engine_speed.SIDE] and min(record["seconds"].values()) > 0
+    with monkeypatch.context() as known:                       # what was measured counts, and is not measured again
+        known.setattr(engine_speed, "fastest_passes", None)
+        for name in (*INSTALLED, "paddle"):
+            path.write_text(json.dumps({**record, "seconds": {**record["seconds"], name: 1e-6}}))
+            assert engine_now() == name
+    capsys.readouterr()
+    doctor.run()
+    assert "AnimeGANv2Generator 1x3x256x256" in capsys.readouterr().out
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")                 # other circumstances
+    engine_now()
+    assert len(list(home.rglob("*.speed-*.json"))) == 2
+
+
+def test_a_named_engine_is_not_measured_against_others(tiny, home):
+    ppgan_apps.AnimeGANv2Predictor(weight_path=tiny["animeganv2"], engine=INSTALLED[-1])
+    assert not engine_speed.records()
+
+
+def test_passes_take_turns_and_who_is_far_behind_runs_no_more():
+    runs, waits = [], {"quick": 0.002, "near": 0.0025, "slow": 0.02}
+    passes = {name: lambda name=name: (runs.append(name), time.sleep(waits[name])) for name in waits}
+    best = engine_speed.fastest_passes(passes, rounds=4)
+    assert runs[:6] == ["quick", "near", "slow"] * 2 and runs.count("slow") == 2 and runs.count("quick") == 4
+    assert min(best, key=best.get) == "quick" and all(best[name] >= wait for name, wait in waits.items())
+    runs.clear()
+    engine_speed.fastest_passes(passes, rounds=100, patience=0.0)
+    assert len(runs) == 6                                      # no further round is begun after so long
+
+
 # ---- The cache
 
 def test_a_network_is_exported_once_and_again_when_its_weights_change(tiny, home, monkeypatch):
@@ -232,13 +275,15 @@ def test_exported_weights_keep_the_engine_that_they_bring(tiny, tmp_path):
 # ---- The commands
 
 def test_the_command_as_a_user_has_it(tiny, portrait, tmp_path, home):
-    """A process of its own with nothing set: the first engine that is installed draws."""
+    """A process of its own with nothing set: the engine draws that was the fastest there."""
     write_image(tmp_path / "photo.png", portrait)
     environment = {name: value for name, value in os.environ.items() if name != "PPGAN_APPS_ENGINE"}
     done = subprocess.run([sys.executable, "-m", "ppgan_apps", "animeganv2", str(tmp_path / "photo.png"), "-o",
                            str(tmp_path), "--weight-path", str(tiny["animeganv2"])], env=environment,
                           capture_output=True, text=True)
-    assert done.returncode == 0 and f"engine: {INSTALLED[0]}" in done.stderr and done.stderr.count("\n") == 1
+    record, = engine_speed.records()
+    fastest = min(record["seconds"], key=record["seconds"].get)
+    assert done.returncode == 0 and f"engine: {fastest}" in done.stderr and done.stderr.count("\n") == 1
     wanted = ppgan_apps.AnimeGANv2Predictor(weight_path=tiny["animeganv2"], engine="paddle").predict(portrait)
     assert levels(read_image(tmp_path / "photo_anime.png"), wanted).max() <= 1
 
@@ -256,6 +301,14 @@ def test_doctor_says_what_is_used_and_how_to_undo_it(home, capsys, monkeypatch):
     text = capsys.readouterr().out
     assert all(f"(off: {setting.off})" in text for setting in runtime.settings())
     assert "PPGAN_APPS_TUNE=0" in text and str(home) in text
+
+
+def test_mkls_path_is_set_on_amd_only(monkeypatch):
+    """On Intel it would keep MKL from AVX-512."""
+    assert runtime.is_amd("vendor_id\t: AuthenticAMD") and not runtime.is_amd("vendor_id\t: GenuineIntel")
+    for amd in (True, False):
+        monkeypatch.setattr(runtime, "is_amd", lambda amd=amd: amd)
+        assert ("MKL_DEBUG_CPU_TYPE" in {each.name for each in runtime.settings()}) == amd
 
 
 def test_doctor_without_tuning(monkeypatch):

@@ -135,6 +135,29 @@ def test_archives_whose_directory_makes_no_sense(tmp_path):
         assert "\n" not in str(error)
 
 
+@pytest.mark.parametrize("name", ["../evil.png", "../../../../tmp/evil.png", "/etc/evil.png", "a/../../evil.png",
+                                  "..\\evil.png", "C:\\evil.png", "a\0/evil.png"])
+def test_names_that_lead_out_of_an_archive_lead_nowhere(tmp_path, name, monkeypatch):
+    """What is in a .zip is read where it is: nothing is unpacked onto the disk, whatever its name."""
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    with zipfile.ZipFile(inner / "set.zip", "w") as archive:
+        archive.writestr(zipfile.ZipInfo("good/a.png"), b"good")
+        archive.writestr(zipfile.ZipInfo(name), b"evil")
+    (tmp_path / "evil.png").write_bytes(b"another's")
+    opened = []
+
+    def watch(event: str, arguments: tuple) -> None:
+        if event == "open" and monkeypatch is not None:
+            opened.append(str(arguments[0]))
+    sys.addaudithook(watch)
+    contents = {str(file): file.read_bytes() for file in zip_root(inner / "set.zip").files()}
+    monkeypatch = None                                         # a hook cannot be taken away again
+    assert set(contents.values()) <= {b"good", b"evil"} and b"good" in contents.values()
+    assert {path for path in opened if path.startswith(str(tmp_path)) or "evil" in path} <= {str(inner / "set.zip")}
+    assert (tmp_path / "evil.png").read_bytes() == b"another's" and not Path("/etc/evil.png").exists()
+
+
 # .safetensors
 
 def safetensors(header: dict | bytes, data: bytes = bytes(64)) -> bytes:
@@ -446,7 +469,8 @@ def test_files_that_only_name_their_entries_as_a_project_does(tmp_path, contents
 
 # The fuzzer itself
 
-FAST = ("pdparams", "pkl", "pt", "safetensors", "onnx", "tensorflow", "snappy", "zip", "picture")
+FAST = ("pdparams", "pkl", "pt", "safetensors", "onnx", "tensorflow", "zip", "picture", "pickle", "protobuf", "block",
+        "snappy")
 
 
 @pytest.mark.parametrize("reader", FAST)
@@ -458,17 +482,23 @@ def test_two_hundred_random_changes_of_each_good_file(reader, tmp_path):
     assert f"{reader}: 200 inputs" in done.stdout and "0 findings" in done.stdout
 
 
+def test_the_shares_of_the_readers_are_a_whole():
+    from tools.fuzz_readers import READERS
+    assert sum(reader.share for reader in READERS.values()) == 1000
+    assert all(len(reader.inputs()) >= 2 for name, reader in READERS.items() if name != "zip")
+
+
 def test_the_fuzzer_notices_what_breaks_a_rule(tmp_path):
     """A reader that opens another file, starts a process, takes long, or raises what is no SuiteError."""
     code = """
-import sys, time
-from pathlib import Path
+import dataclasses, sys, time
 sys.path.insert(0, sys.argv[1])
 from tools import fuzz
 kinds = {b"open": lambda: open("/etc/hostname"), b"run": lambda: __import__("os").system("true"),
          b"slow": lambda: time.sleep(9), b"error": lambda: 1 / 0, b"memory": lambda: bytearray(1 << 32),
          b"eval": lambda: eval("1 + 1")}
-fuzz.READERS["picture"] = lambda path: kinds.get(path.read_bytes(), lambda: None)()
+fuzz.READERS["picture"] = dataclasses.replace(
+    fuzz.READERS["picture"], work=lambda path: kinds.get(path.read_bytes(), lambda: None)())
 watch = fuzz.Watch("picture", seconds=0.3)
 for kind in (*kinds, b"fine"):
     try:

@@ -130,6 +130,32 @@ def test_exif_that_makes_no_sense_costs_no_picture(tmp_path):
         assert read(tmp_path, packed("png", exif=whole[:cut])).shape in ((40, 30, 3), (30, 40, 3))
 
 
+FLOAT, DOUBLE = 11, 12                                         # TIFF's kinds of values
+
+
+def exif_of(tag: int, kind: int, value: bytes) -> bytes:
+    """An EXIF block, little-endian, of one entry; a value of more than four bytes follows it."""
+    where = value.ljust(4, b"\0") if len(value) <= 4 else struct.pack("<I", 26)
+    entry = struct.pack("<HHHI", 1, tag, kind, 1) + where + struct.pack("<I", 0)
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + entry + (value if len(value) > 4 else b"")
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp"])
+@pytest.mark.parametrize("tag", [0x0112, 0x011A, 0x829A])      # orientation, resolution, exposure
+def test_exif_that_is_not_a_number(kind, tag, tmp_path):
+    """NaN and infinity as floating point: the picture is read, unturned."""
+    plain = read(tmp_path, packed(kind), f"a.{kind}")
+    for value in (float("nan"), float("inf"), -float("inf")):
+        for form, letter in ((FLOAT, "<f"), (DOUBLE, "<d")):
+            data = packed(kind, exif=exif_of(tag, form, struct.pack(letter, value)))
+            np.testing.assert_array_equal(read(tmp_path, data, f"a.{kind}"), plain)
+
+
+def test_the_blocks_of_exif_above_are_read_at_all(tmp_path):
+    turned = read(tmp_path, packed("png", exif=exif_of(0x0112, 3, struct.pack("<H", 6))))
+    np.testing.assert_array_equal(turned, np.rot90(RGB, -1))
+
+
 def test_float_pictures_with_nan_and_infinity(tmp_path):
     values = np.array([[np.nan, np.inf], [-np.inf, 128]], np.float32)
     Image.fromarray(values).save(tmp_path / "f.tif")

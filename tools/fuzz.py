@@ -1,8 +1,9 @@
 """Feeds the readers of files from strangers with broken and hostile ones: each ends in a result or a SuiteError.
 
-While a reader works no process may start, no address be connected, nothing compiled or executed, and no file opened
-but its input; memory (--megabytes) and time (--seconds-each) are bounded. What breaks a rule is kept in the folder of
-findings. With atheris the inputs follow the code that is reached, without it they are random changes of the corpus.
+While a reader (fuzz_readers.py) works no process may start, no address be connected, nothing compiled or executed, and
+no file opened but its input; memory (--megabytes) and time (--seconds-each) are bounded. What breaks a rule is kept in
+the folder of findings, and beside it how many inputs there were, which tools/reliability.py adds up. With atheris the
+inputs follow the code that is reached, without it they are random changes of the corpus and of what atheris has found.
 """
 from __future__ import annotations
 
@@ -12,7 +13,6 @@ import os
 import random
 import resource
 import signal
-import struct
 import sys
 import tempfile
 import time
@@ -20,177 +20,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CORPUS = ROOT / "tests" / "data" / "fuzz"
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import ppgan_apps.runtime  # noqa: F401, E402 - settles the threads before numpy is imported
 from ppgan_apps.errors import SuiteError  # noqa: E402
+from tools.fuzz_readers import READERS  # noqa: E402
 
 LARGEST_INPUT = 1 << 16
+LARGEST_SEED, MOST_SEEDS = 1 << 12, 1000                       # of what atheris has found
+FOLDER = "PPGAN_APPS_FUZZ_FOLDER"                              # where inputs lie while they are read
+TELL_SECONDS = 2.0                                             # between writes of the counts
 FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.spawn", "os.remove", "os.rename",
              "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown", "shutil.",
              "subprocess.Popen", "socket.connect", "socket.getaddrinfo", "exec", "compile", "pickle.find_class",
              "ctypes.dlopen", "marshal.loads", "import")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The readers: each takes the path of a file with the input, and does what the suite does with such a file
-# ---------------------------------------------------------------------------------------------------------------------
-def read_pdparams(path: Path) -> None:
-    from ppgan_apps.weights import read_weights
-    read_weights(path, "netG")
-
-
-def read_pt(path: Path) -> None:
-    """The input is data.pkl of an otherwise good .pt, or the whole zip where it begins as one."""
-    from ppgan_apps.foreign import importing
-    data = path.read_bytes()
-    if data[:2] != b"PK":
-        path.write_bytes(_zip({"archive/data.pkl": data, "archive/data/0": bytes(range(256)) * 2, "archive/data/1":
-                               bytes(64), "archive/version": b"3\n"}))
-    importing.read_network(path)
-
-
-def read_pkl(path: Path) -> None:
-    from ppgan_apps.foreign import importing
-    importing.read_network(path)
-
-
-def read_safetensors(path: Path) -> None:
-    """The input is the header of an otherwise good file, or the whole file where it begins as one."""
-    from ppgan_apps.weights import read_metadata, read_weights
-    data = path.read_bytes()
-    if data[:1] == b"{":
-        path.write_bytes(struct.pack("<Q", len(data)) + data + bytes(256))
-    metadata_faults = []
-    for read in (read_metadata, read_weights):
-        try:
-            read(path)
-        except SuiteError as error:
-            metadata_faults.append(error)
-    if metadata_faults:
-        raise metadata_faults[0]
-
-
-def read_onnx(path: Path) -> None:
-    """What is read of an ONNX file before, and after, ONNX Runtime reads it; the first line of the input is metadata.
-    """
-    from ppgan_apps import engines
-    data = path.read_bytes()
-    text, _, model = data.partition(b"\n")
-    path.write_bytes(model)
-    try:
-        engines.check_external_data(path)
-    finally:
-        engines.parsed({name: str(text, "utf-8", "replace") for name in ("network", "input", "note")}, path)
-
-
-def run_onnx(path: Path) -> None:
-    """The whole file by ONNX Runtime."""
-    from ppgan_apps.predictors.onnx_network import PictureNetwork
-    PictureNetwork(path)
-
-
-def read_tensorflow(path: Path) -> None:
-    """The input is an index and a data file; what begins with a zero byte is first made a table with right checksums,
-    which random changes never find."""
-    from ppgan_apps.foreign import tensorbundle
-    data = path.read_bytes()
-    index, numbers = _split(data)
-    if data[:1] == b"\0":
-        index = _table(index)
-    prefix = path.with_name("x.ckpt")
-    path.with_name("x.ckpt.index").write_bytes(index)
-    path.with_name("x.ckpt.data-00000-of-00001").write_bytes(numbers)
-    tensorbundle.read_checkpoint(prefix)
-
-
-def read_snappy(path: Path) -> None:
-    from ppgan_apps.errors import WeightsError
-    from ppgan_apps.foreign import sstable
-    try:
-        sstable.unpack_snappy(path.read_bytes())
-    except ValueError as error:                                # what its callers expect
-        raise WeightsError(str(error)) from error
-
-
-def read_yaml(path: Path) -> None:
-    from ppgan_apps import config
-    config.load_run(path)
-
-
-def read_picture(path: Path) -> None:
-    from ppgan_apps import images
-    images.read_image(path)
-
-
-def read_clip(path: Path) -> None:
-    from ppgan_apps import codec
-    clip = codec.open_clip(path)
-    for number, _ in enumerate(clip.read(0)):
-        if number == 20:
-            break
-
-
-def read_zip(path: Path) -> None:
-    """A data set in a .zip: every file in it."""
-    from ppgan_apps import archives
-    path = path.rename(path.with_suffix(".zip"))
-    try:
-        for entry in archives.zip_root(path).files():
-            try:
-                entry.read_bytes()
-            except SuiteError:
-                continue
-    finally:
-        path.rename(path.with_suffix(""))
-
-
-READERS: dict[str, Callable[[Path], None]] = {
-    "pdparams": read_pdparams, "pt": read_pt, "pkl": read_pkl, "safetensors": read_safetensors, "onnx": read_onnx,
-    "onnxruntime": run_onnx, "tensorflow": read_tensorflow, "snappy": read_snappy, "yaml": read_yaml,
-    "picture": read_picture, "clip": read_clip, "zip": read_zip,
-}
-OWN_CODE = ("pdparams", "pt", "pkl", "safetensors", "onnx", "tensorflow", "snappy", "yaml", "zip")  # not a C library's
-
-
-def _zip(entries: dict[str, bytes]) -> bytes:
-    import io
-    import zipfile
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in entries.items():
-            archive.writestr(zipfile.ZipInfo(name), data)
-    return buffer.getvalue()
-
-
-def _split(data: bytes) -> tuple[bytes, bytes]:
-    """Index and data: the two bytes after the first tell where the first ends."""
-    at = 3 + int.from_bytes(data[1:3], "little")
-    return data[3:at], data[at:]
-
-
-def _table(block: bytes) -> bytes:
-    """A LevelDB table of one block, of which the last byte tells how it is packed."""
-    from ppgan_apps.foreign.sstable import MAGIC, masked_crc32c
-
-    def finished(content: bytes, packing: int) -> bytes:
-        whole = content + bytes([packing])
-        return whole + masked_crc32c(whole).to_bytes(4, "little")
-
-    def number(value: int) -> bytes:
-        head = b""
-        while value > 127:
-            head, value = head + bytes([value & 127 | 128]), value >> 7
-        return head + bytes([value])
-    content, packing = block[:-1], block[-1] & 1 if block else 0
-    data = finished(content, packing)
-    handle = number(0) + number(len(content))
-    inside = number(0) + number(1) + number(len(handle)) + b"z" + handle
-    index = inside + struct.pack("<II", 0, 1)
-    footer = (b"\0\0" + number(len(data)) + number(len(index))).ljust(40, b"\0") + MAGIC.to_bytes(8, "little")
-    return data + finished(index, 0) + footer
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -206,12 +50,15 @@ class Watch:
     def __init__(self, name: str, megabytes: int = 1024, seconds: float = 10.0):
         self.name, self.reader, self.seconds = name, READERS[name], seconds
         self.count = self.accepted = 0
-        self._folder = Path(tempfile.mkdtemp(prefix="fuzz_", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{name}_", dir=os.environ.get(FOLDER) or memory_folder()))
         self._path = self._folder / "input"
+        self._own = str(self._folder)
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT)
         self._seen: list[str] = []
         self._watching = False
-        for seed in sorted((CORPUS / name).iterdir()):         # imports what is imported late
-            self._work(seed.read_bytes())
+        for seed in self.reader.inputs():                      # imports what is imported late
+            self._work(seed)
+        self.accepted = 0
         sys.addaudithook(self._audit)
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + (megabytes << 20), resource.RLIM_INFINITY))
@@ -220,7 +67,8 @@ class Watch:
     def __call__(self, data: bytes) -> None:
         """Raises Violation, or whatever the reader raises that is no SuiteError."""
         self.count += 1
-        self._seen.clear()
+        if self._seen:
+            self._seen.clear()
         signal.setitimer(signal.ITIMER_REAL, self.seconds)
         try:
             self._work(data)
@@ -230,16 +78,24 @@ class Watch:
             raise Violation("; ".join(self._seen[:5]))
 
     def _work(self, data: bytes) -> None:
-        self._path.write_bytes(data)
+        # Written into the same open file: opening one for each input took as long as some readers do. The bytes of an
+        # inner reader are not written; where one ends the process, `--seed` and the counts lead to them.
+        source = data if self.reader.inner else self._written(data)
         self._watching = True
         try:
-            self.reader(self._path)
+            self.reader.work(source)
             self.accepted += 1
         except SuiteError as error:
-            if "\n" in str(error) or len(str(error)) > 4000:
-                raise Violation(f"a message that is no sentence: {str(error)[:300]!r}") from error
+            text = str(error)
+            if "\n" in text or len(text) > 4000:
+                raise Violation(f"a message that is no sentence: {text[:300]!r}") from error
         finally:
             self._watching = False
+
+    def _written(self, data: bytes) -> Path:
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, data, 0)
+        return self._path
 
     def _audit(self, event: str, arguments: tuple) -> None:
         if not self._watching:
@@ -248,7 +104,7 @@ class Watch:
             name = str(arguments[0])
             reads = not (isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"))
             # Python's own files (an error's text, a late import) are read now and then.
-            if not name.startswith(str(self._folder)) and not (reads and name.endswith((".py", ".pyc"))):
+            if not name.startswith(self._own) and not (reads and name.endswith((".py", ".pyc"))):
                 self._note(f"opens {name[:200]}")
         elif event.startswith(FORBIDDEN) and not self._is_own(event, arguments):
             self._note(f"{event} {str(arguments)[:200]}")
@@ -256,7 +112,7 @@ class Watch:
     def _is_own(self, event: str, arguments: tuple) -> bool:
         """What the harness itself and Python's import of a known module do."""
         if event in ("os.rename", "os.remove"):
-            return str(arguments[0]).startswith(str(self._folder))
+            return str(arguments[0]).startswith(self._own)
         if event == "import":
             return str(arguments[0]).split(".")[0] in {name.split(".")[0] for name in sys.modules}
         if event in ("exec", "compile", "marshal.loads"):
@@ -276,9 +132,15 @@ class Watch:
         raise Violation(f"takes longer than {self.seconds:g} s")
 
     def close(self) -> None:
+        os.close(self._file)
         for path in self._folder.iterdir():
             path.unlink()
         self._folder.rmdir()
+
+
+def memory_folder() -> str | None:
+    """Where files lie in memory, if there is such a place."""
+    return "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -290,44 +152,56 @@ WORDS = (b"\0", b"\xff", b"\xff" * 4, b"\x7f\xff\xff\xff", b"\0\0\0\x80", b"\xff
 
 def mutate(data: bytes, source: random.Random, others: list[bytes]) -> bytes:
     """A few random changes: bytes flipped, replaced, removed, doubled, moved in from other inputs, or cut off."""
-    changed = bytearray(data)
+    changed, draw = bytearray(data), source.random             # several times faster than randrange
     for _ in range(1 + int(source.expovariate(0.5))):
-        at = source.randrange(len(changed) + 1)
-        kind = source.randrange(7)
+        at = int(draw() * (len(changed) + 1))
+        kind = int(draw() * 7)
         if kind == 0 and at < len(changed):
-            changed[at] ^= 1 << source.randrange(8)
+            changed[at] ^= 1 << int(draw() * 8)
         elif kind == 1 and at < len(changed):
-            changed[at] = source.randrange(256)
+            changed[at] = int(draw() * 256)
         elif kind == 2:
-            del changed[at:at + source.randrange(1, 17)]
+            del changed[at:at + 1 + int(draw() * 16)]
         elif kind == 3:
-            changed[at:at] = changed[at:at + source.randrange(1, 33)] * source.choice((1, 1, 2, 20))
+            changed[at:at] = changed[at:at + 1 + int(draw() * 32)] * (1, 1, 2, 20)[int(draw() * 4)]
         elif kind == 4:
-            word = source.choice(WORDS)
-            changed[at:at + source.choice((0, len(word)))] = word
+            word = WORDS[int(draw() * len(WORDS))]
+            changed[at:at + (0, len(word))[int(draw() * 2)]] = word
         elif kind == 5:
-            other = source.choice(others)
-            begin = source.randrange(len(other) + 1)
-            changed[at:at + source.choice((0, 16))] = other[begin:begin + source.randrange(1, 65)]
-        elif kind == 6 and source.random() < 0.2:
+            other = others[int(draw() * len(others))]
+            begin = int(draw() * (len(other) + 1))
+            changed[at:at + (0, 16)[int(draw() * 2)]] = other[begin:begin + 1 + int(draw() * 64)]
+        elif kind == 6 and draw() < 0.2:
             del changed[at:]
     return bytes(changed[:LARGEST_INPUT])
 
 
+def seeds_of(name: str, found: Path) -> list[bytes]:
+    """What random changes begin with: the reader's corpus, and small inputs of the folder `found`, which atheris
+    fills."""
+    paths = sorted(found.iterdir()) if found.is_dir() else []
+    small = [path.read_bytes() for path in paths if path.stat().st_size <= LARGEST_SEED]
+    return READERS[name].inputs() + random.Random(0).sample(small, min(len(small), MOST_SEEDS))
+
+
 def change_randomly(watch: Watch, runs: int, seconds: float, seed: int, keep: Callable[[bytes, BaseException], None],
-                    corpus: Path, tell: Callable[[], None] = lambda: None) -> None:
+                    seeds: list[bytes], tell: Callable[[], None] = lambda: None) -> None:
     """`runs` inputs, or as many as `seconds` allow; every finding goes to `keep`."""
-    source, end = random.Random(seed), time.monotonic() + seconds
-    seeds = [path.read_bytes() for path in sorted(corpus.iterdir())]
+    source = random.Random(seed)
+    now = told = time.monotonic()
+    end = now + seconds
     for number in range(runs):
-        data = mutate(source.choice(seeds), source, seeds)
+        data = mutate(seeds[int(source.random() * len(seeds))], source, seeds)
         try:
             watch(data)
         except Exception as error:                             # a finding, whatever it is
             keep(data, error)
-        if number % 1000 == 999:
-            tell()
-            if time.monotonic() > end:
+        if number % 64 == 0:
+            now = time.monotonic()
+            if now - told > TELL_SECONDS:
+                tell()
+                told = now
+            if now > end:
                 return
 
 
@@ -335,18 +209,26 @@ def follow_coverage(watch: Watch, runs: int, seconds: float, keep: Callable[[byt
                     tell: Callable[[], None]) -> None:
     """The same by libFuzzer, which keeps inputs that reach new code in the folder `work`; it ends the process."""
     import atheris
+    told = time.monotonic()
 
     def one(data: bytes) -> None:
+        nonlocal told
         try:
             watch(data)
         except Exception as error:                             # a finding, whatever it is
             keep(data, error)
-        if watch.count % 1000 == 0:
+        is_last = watch.count == runs                          # libFuzzer ends the process without a word
+        if is_last or watch.count % 64 == 0 and time.monotonic() - told > TELL_SECONDS:
             tell()
+            told = time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
+    begin = work.parent.parent / "seeds" / watch.name
+    begin.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(watch.reader.inputs()):
+        (begin / str(number)).write_bytes(seed)
     flags = {"runs": runs, "max_total_time": int(seconds), "max_len": LARGEST_INPUT // 16, "len_control": 0,
              "verbosity": 0, "rss_limit_mb": 0, "timeout": 0}   # memory and time are bounded by Watch
-    atheris.Setup([sys.argv[0], str(work), str(CORPUS / watch.name), *(f"-{k}={v}" for k, v in flags.items())], one)
+    atheris.Setup([sys.argv[0], str(work), str(begin), *(f"-{k}={v}" for k, v in flags.items())], one)
     atheris.Fuzz()
 
 
@@ -358,6 +240,7 @@ def main(argv: list[str] | None = None) -> int:
                                      RawDescriptionHelpFormatter, epilog=EXAMPLES)
     parser.add_argument("reader", choices=[*READERS, "all"])
     parser.add_argument("--runs", type=int, default=100_000, help="inputs for each reader")
+    parser.add_argument("--total", type=int, help="inputs for all readers together, the fast ones most; with `all`")
     parser.add_argument("--seconds", type=float, default=3600, help="the longest that a reader is fuzzed")
     parser.add_argument("--seed", type=int, default=0, help="of the random changes")
     parser.add_argument("--atheris", action="store_true", help="follow the code reached (pip install atheris)")
@@ -382,27 +265,29 @@ def main(argv: list[str] | None = None) -> int:
             found.add(kind)
             folder = options.findings / options.reader
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{len(found):03d}_{type(error).__name__}").write_bytes(data)
+            (folder / f"{os.getpid()}_{len(found):03d}_{type(error).__name__}").write_bytes(data)
             print(f"{options.reader}: {kind}", file=sys.stderr, flush=True)
 
-    started = time.monotonic()
+    started, worked = time.time(), time.process_time()
+    counts = options.findings / "counts" / f"{options.reader}_{started:.0f}_{os.getpid()}.json"
+    counts.parent.mkdir(parents=True, exist_ok=True)
 
     def tell() -> None:
-        """The counts so far, for a run that is stopped."""
-        options.findings.mkdir(parents=True, exist_ok=True)
-        line = {"reader": options.reader, "by": "atheris" if options.atheris else f"random changes, {options.seed}",
-                "inputs": watch.count, "accepted": watch.accepted, "findings": len(found),
-                "seconds": round(time.monotonic() - started)}
-        (options.findings / f"{options.reader}_{os.getpid()}.json").write_text(json.dumps(line) + "\n")
+        """The counts so far: a run may be stopped at any time."""
+        line = {"what": "fuzzing", "date": time.strftime("%Y-%m-%d", time.gmtime(started)), "reader": options.reader,
+                "by": "atheris" if options.atheris else "random changes", "inputs": watch.count,
+                "accepted": watch.accepted, "findings": len(found),
+                "cpu_seconds": round(time.process_time() - worked, 1)}
+        counts.write_text(json.dumps(line) + "\n")
+    corpus = options.findings / "corpus" / options.reader
     if options.atheris:
-        import atexit
-        atexit.register(tell)
-        follow_coverage(watch, options.runs, options.seconds, keep, options.findings / "corpus" / options.reader, tell)
+        follow_coverage(watch, options.runs, options.seconds, keep, corpus, tell)
         return 1 if found else 0
-    change_randomly(watch, options.runs, options.seconds, options.seed, keep, CORPUS / options.reader, tell)
+    change_randomly(watch, options.runs, options.seconds, options.seed, keep, seeds_of(options.reader, corpus), tell)
     tell()
     watch.close()
-    print(f"{options.reader}: {watch.count} inputs, {watch.accepted} of them accepted, {len(found)} findings")
+    print(f"{options.reader}: {watch.count} inputs, {watch.accepted} of them accepted, {len(found)} findings, "
+          f"{watch.count / max(time.process_time() - worked, 1e-9):.0f} a second of processor time")
     return 1 if found else 0
 
 
@@ -428,17 +313,29 @@ def _import_all() -> None:
 
 
 def _in_a_process(name: str, options: argparse.Namespace) -> int:
-    """A reader in a process of its own: its memory is limited for good, and a C library may end it."""
+    """A reader in a process of its own: its memory is limited for good, and a C library may end it, in which case the
+    input that did is kept."""
+    import shutil
     import subprocess
-    given = {"runs": options.runs, "seconds": options.seconds, "seed": options.seed, "findings": options.findings,
+    runs = options.runs if options.total is None else options.total * READERS[name].share // 1000
+    given = {"runs": runs, "seconds": options.seconds, "seed": options.seed, "findings": options.findings,
              "megabytes": options.megabytes, "seconds-each": options.seconds_each}
     arguments = [sys.executable, __file__, name, *(f"--{key}={value}" for key, value in given.items()),
                  *(["--atheris"] if options.atheris else [])]
-    return abs(subprocess.run(arguments, check=False).returncode)
+    with tempfile.TemporaryDirectory(prefix="fuzz_", dir=memory_folder()) as folder:
+        code = subprocess.run(arguments, check=False, env={**os.environ, FOLDER: folder}).returncode
+        if code < 0:
+            kept = options.findings / name
+            kept.mkdir(parents=True, exist_ok=True)
+            for path in Path(folder).rglob("input"):
+                shutil.copy(path, kept / f"ended_by_{-code}_{path.parent.name}")
+            print(f"{name}: ended by signal {-code}", file=sys.stderr, flush=True)
+    return abs(code)
 
 
 EXAMPLES = """examples:
   python tools/fuzz.py all --runs 20000                    # every reader, random changes, some minutes
+  python tools/fuzz.py all --total 10000000                # the fast readers most
   python tools/fuzz.py pkl --atheris --runs 1000000        # one reader, inputs that follow the code reached
 """
 

@@ -2,7 +2,8 @@
 
 Into the folder given: constraints.txt (every package that `pip install ".[all]"` brings, with the hashes of its files,
 for `pip install --require-hashes`), licences.md, and sbom.json (CycloneDX). Made by uv, pip-licenses and cyclonedx-py,
-which are looked for beside this Python: pip install uv pip-licenses cyclonedx-bom
+which are looked for beside this Python: pip install uv pip-licenses cyclonedx-bom. Run it where all extras are
+installed: a licence is read from the installed package.
 """
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from ppgan_apps import __version__  # noqa: E402
 from ppgan_apps.errors import MissingExtra, OutputError, SuiteError  # noqa: E402
 from ppgan_apps.images import make_folder, replacing  # noqa: E402
 
-EXTRAS = ("video", "train", "onnx", "ray", "test")
+EXTRAS = ("all",)                                              # which is the union of them
+CHOICES = ("all", "video", "web", "browser", "train", "paddleseg", "onnx", "openvino", "ray", "bench", "docs", "test")
 HEADER = """# What release {version} stands on, for Python {python}, by tools/supply_chain.py: with hashes, so that a
 # package that was exchanged on its way is not installed.
 #   pip install --require-hashes -r constraints.txt && pip install --no-deps .
@@ -64,7 +66,7 @@ def names(text: str) -> list[str]:
 def licences(packages: list[str]) -> str:
     """A table of the installed ones among `packages`: name, version, licence, home page."""
     rows = json.loads(run(tool("pip-licenses"), "--python", sys.executable, "--format", "json", "--with-urls",
-                          "--from", "mixed", "--packages", *packages))
+                          "--with-system", "--from", "mixed", "--packages", *packages))
     lines = [f"| {row['Name']} | {row['Version']} | {_short(row['License'])} | {row['URL']} |" for row in rows]
     missing = sorted(set(packages) - {row["Name"].lower().replace("_", "-") for row in rows})
     note = f"\nNot installed where this was written: {', '.join(missing)}.\n" if missing else ""
@@ -99,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], epilog=EXAMPLES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "requirements", help="where the files go")
-    parser.add_argument("--extra", nargs="*", default=list(EXTRAS), choices=[*EXTRAS, "web", "bench", "paddleseg"],
+    parser.add_argument("--extra", nargs="*", default=list(EXTRAS), choices=CHOICES,
                         help="the extras whose packages count too")
     parser.add_argument("--python", default="3.11", help="the version of Python that the constraints are for")
     options = parser.parse_args(argv)

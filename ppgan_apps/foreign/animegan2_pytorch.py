@@ -20,7 +20,7 @@ LICENCE = "MIT code (bryandlee/animegan2-pytorch); nothing is stated about the w
 
 ARGUMENTS = {"skip": True, "padding_type": "reflect", "upsample_align": "align_corners"}
 # What the published files want to be fed with, by their names.
-INPUTS = {
+INPUTS: dict[str, dict[str, Any]] = {
     "face_paint_512_v1": {"size": 512, "crop": "face"},
     "face_paint_512_v2": {"size": 512, "crop": "face"},
     "celeba_distill": {"size": 256, "crop": "face"},

@@ -172,7 +172,7 @@ def _networks(contents: Any, projects: tuple[ModuleType, ...]) -> list[Found]:
             if project.recognises(state)]
 
 
-def _states(contents: dict) -> list[tuple[str, dict[str, np.ndarray], Any]]:
+def _states(contents: dict[Any, Any]) -> list[tuple[str, dict[str, np.ndarray], Any]]:
     """(part, entries, what they lie in) of all that may be a network: the file itself, or a dict or module in it."""
     if stylegan2_nvlabs.is_module(contents):
         return [("", stylegan2_nvlabs.flatten(contents), contents)]
@@ -185,7 +185,7 @@ def _states(contents: dict) -> list[tuple[str, dict[str, np.ndarray], Any]]:
     return [state for state in states if state[1]]
 
 
-def _arrays(entries: dict) -> dict[str, np.ndarray]:
+def _arrays(entries: Mapping[Any, Any]) -> dict[str, np.ndarray]:
     return {str(name).removeprefix(PARALLEL): value for name, value in entries.items() if isinstance(value, np.ndarray)}
 
 
@@ -194,7 +194,8 @@ def _arrays(entries: dict) -> dict[str, np.ndarray]:
 # ---------------------------------------------------------------------------------------------------------------------
 def _convert(found: Found, source: Path) -> Imported:
     try:
-        return found.project.convert(found.state, source.stem, found.contents)
+        imported: Imported = found.project.convert(found.state, source.stem, found.contents)
+        return imported
     except WeightsError as error:
         raise WeightsError(f"{source}{f' ({found.part})' if found.part else ''}: {error}") from error
     except NONSENSE as error:                                  # sizes and attributes that no project writes
@@ -211,7 +212,7 @@ def _changed(imported: Imported, changes: Mapping[str, Any]) -> Imported:
                    metadata={**imported.metadata, **metadata})
 
 
-def _build(imported: Imported, source: str):
+def _build(imported: Imported, source: str) -> Any:
     """Our network, filled: what is written is what a predictor can load."""
     module, _, kind = imported.network.partition(":")
     make = getattr(import_module(f"...networks.{module}", __name__), kind)

@@ -67,7 +67,8 @@ def shaped(*shape: int) -> Callable[[np.ndarray], np.ndarray]:
 # ---------------------------------------------------------------------------------------------------------------------
 # The table at work
 # ---------------------------------------------------------------------------------------------------------------------
-def move(state: Mapping[str, np.ndarray], table: Table, project: str, drop: Iterable[str] = ()) -> tuple[State, tuple]:
+def move(state: Mapping[str, np.ndarray], table: Table, project: str, drop: Iterable[str] = ()
+         ) -> tuple[State, tuple[str, ...]]:
     """Our entries, and the names of those that were dropped.
 
     Args:

@@ -75,7 +75,8 @@ def _check(modules: list[tuple[str, Mapping[str, Any]]]) -> None:
                                    "imported.")
 
 
-def _generator(state: Mapping[str, np.ndarray], modules: Mapping[str, Mapping[str, Any]], notices: tuple) -> Imported:
+def _generator(state: Mapping[str, np.ndarray], modules: Mapping[str, Mapping[str, Any]],
+               notices: tuple[str, ...]) -> Imported:
     from ..networks.resampling import binomial_kernel
 
     n_mlp = len(numbered(state, r"mapping\.fc(\d+)\."))
@@ -148,7 +149,7 @@ def _as_picture(array: np.ndarray) -> np.ndarray:
     return array[None, None]  # [size, size] to [1, 1, size, size]
 
 
-def _discriminator(state: Mapping[str, np.ndarray], notices: tuple) -> Imported:
+def _discriminator(state: Mapping[str, np.ndarray], notices: tuple[str, ...]) -> Imported:
     resolutions = numbered(state, r"b(\d+)\.")[::-1]  # from the picture's size down to 4
     size = resolutions[0]
     table: Table = {f"b{size}.fromrgb.weight": ("convs.0.0.weight", same),

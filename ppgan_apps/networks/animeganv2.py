@@ -11,7 +11,7 @@ import paddle
 import paddle.nn as nn
 
 from .animegan import AnimeGANDiscriminator
-from .layers import EPSILON, ReflectionPad, convolution, normal_attr
+from .layers import EPSILON, ReflectionPad, RowsConv2D, convolution, normal_attr
 
 AnimeGANv2Discriminator = AnimeGANDiscriminator          # both versions train against the same one
 
@@ -47,7 +47,8 @@ class ConvNormLReLU(nn.Layer):
         self.pad = None
         if padding_type == "reflect" and padding:
             self.pad, padding = ReflectBelowRight() if stride == 2 else ReflectionPad(padding), 0
-        self.conv = nn.Conv2D(inputs, outputs, kernel_size, stride, padding, weight_attr=normal_attr(), bias_attr=False)
+        kind = RowsConv2D if kernel_size > 3 and inputs > 3 else nn.Conv2D
+        self.conv = kind(inputs, outputs, kernel_size, stride, padding, weight_attr=normal_attr(), bias_attr=False)
         self.norm = layer_norm(outputs, epsilon)
         self.lrelu = nn.LeakyReLU(0.2)
 

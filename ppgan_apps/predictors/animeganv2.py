@@ -32,8 +32,8 @@ class AnimeGANv2Predictor(ImagePredictor):
 
     Source: TachibanaYoshino/AnimeGANv2, bryandlee/animegan2-pytorch. `use_adjust_brightness` gives the anime of a whole
     photo the photo's mean brightness. A photo whose long side is over `max_size` pixels is made smaller first and stays
-    so. In the engines onnx and openvino memory does not grow with the photo (see tiles.py); in Paddle it takes about
-    2 GB per million pixels.
+    so. On a processor memory does not grow with the photo (see tiles.py); on a GPU it takes about 2 GB per million
+    pixels.
 
     `weight_path` may be an ONNX file of any network from picture to picture in [-1, 1], such as AnimeGANv3's.
 
@@ -152,7 +152,7 @@ class AnimeGANv2Predictor(ImagePredictor):
 
     def _tiled(self) -> tiles.Tiled | None:
         """What draws large pictures, where the engine has it; made when the first one comes."""
-        if self._tiles is None and self.is_exported:
+        if self._tiles is None and self.device == "cpu":
             self._tiles = tiles.Tiled.of(self.network, self.multiple_of)
         return self._tiles
 

@@ -49,9 +49,10 @@ class Predictor:
     stderr says which were chosen and under which licence.
 
     `device` is "auto", "cpu", "gpu" or "gpu:N". `engine` is what runs the network, "paddle", "onnx" (ONNX Runtime) or
-    "openvino"; "auto" takes what PPGAN_APPS_ENGINE says, else Paddle on a GPU and the fastest that is installed and can
-    on a processor. Raises WeightsError when weights are missing or made for another network, SuiteError for a device
-    that is not there or an engine that cannot run the network.
+    "openvino"; "auto" takes what PPGAN_APPS_ENGINE says, else Paddle on a GPU and on a processor the fastest of those
+    installed, which is measured when a network is first used (engine_speed.py). Raises WeightsError when weights are
+    missing or made for another network, SuiteError for a device that is not there or an engine that cannot run the
+    network.
     """
 
     zoo_folder: ClassVar[str]                                  # the first half of the names of its zoo records
@@ -111,12 +112,14 @@ class Predictor:
         raise errors[0] if errors else self._misfit(f"with {', '.join(sorted(arguments))}")
 
     def _find_accelerated(self, engine: str, arguments: Mapping[str, Any]) -> engines.ExportedNetwork | None:
-        """The network in the first engine, where an earlier predictor left it: then Paddle is not even imported."""
-        first = engines.choose(engine, self.device)[0]
-        if self.layers_needed or first == engines.PADDLE or self.weights.path.suffix.lower() == ".onnx":
+        """The network in the fastest engine, where an earlier predictor left it: then Paddle is not even imported."""
+        chosen = engines.choose(engine, self.device)
+        if self.layers_needed or chosen == [engines.PADDLE] or self.weights.path.suffix.lower() == ".onnx":
             return None
-        from .. import engine_cache
-        return engine_cache.find(self._key(arguments), first)
+        from .. import engine_cache, engine_speed
+        key = self._key(arguments)
+        ranking = engine_speed.known(key, chosen) if len(chosen) > 1 else chosen
+        return engine_cache.find(key, ranking[0]) if ranking and ranking[0] != engines.PADDLE else None
 
     def _key(self, arguments: Mapping[str, Any]) -> str:
         """What the exported network is known by; "" where it follows from more than the file."""
@@ -136,12 +139,15 @@ class Predictor:
                                   "engine out.")
             return brought
         chosen = engines.choose(engine, self.device)
-        for name in chosen:
+        if chosen == [engines.PADDLE]:
+            return engines.PADDLE
+        from .. import engine_cache, engine_speed
+        key = self._key(arguments) or engine_cache.digest(self.network)
+        for name in engine_speed.by_speed(self.network, chosen, key) if len(chosen) > 1 else chosen:
             if name == engines.PADDLE:
                 break
-            from ..engine_cache import accelerated
             try:
-                self.accelerated = accelerated(self.network, name, self._key(arguments))
+                self.accelerated = engine_cache.accelerated(self.network, name, key)
             except (ExportError, MissingExtra, OutputError, WeightsError) as error:
                 if name == chosen[-1]:                         # it was asked for
                     raise

@@ -15,9 +15,9 @@ def convolve_in_strips(network) -> None:
     gradients would keep the strips."""
     import paddle
 
-    from ..networks.layers import BiasedConv2D
+    from ..networks.layers import BiasedConv2D, RowsConv2D
     for layer in network.sublayers():
-        if type(layer) in (paddle.nn.Conv2D, BiasedConv2D) and _plain(layer):
+        if type(layer) in (paddle.nn.Conv2D, BiasedConv2D, RowsConv2D) and _plain(layer):
             layer.forward = partial(_convolve, layer)
 
 
@@ -30,17 +30,21 @@ def _convolve(layer, x):
     import paddle
     import paddle.nn.functional as F
 
-    from ..networks.layers import add_bias
+    from ..networks.layers import RowsConv2D, add_bias, convolve_by_rows
     padding, (stride, across) = layer._padding, layer._stride
     kernel_rows, kernel_columns = layer.weight.shape[2:]
     spread = layer._dilation[0] * (kernel_rows - 1) + 1        # rows that one row of the result sees
     rows = (x.shape[2] + 2 * padding - spread) // stride + 1
-    bytes_per_row = 4 * x.shape[1] * kernel_rows * kernel_columns * (x.shape[3] // across)
+    by_rows = isinstance(layer, RowsConv2D)
+    copied = x.shape[1] * kernel_columns + layer.weight.shape[0] * kernel_rows if by_rows else \
+        x.shape[1] * kernel_rows * kernel_columns
+    bytes_per_row = 4 * copied * (x.shape[3] // across)
     step = max(1, LARGEST_COPY // bytes_per_row)
     if step >= rows or kernel_rows * kernel_columns == 1:      # a 1 x 1 convolution copies nothing
         return type(layer).forward(layer, x)
     x = F.pad(x, [padding] * 4)                                # [N, C, H + 2 padding, W + 2 padding]
-    convolve = partial(F.conv2d, weight=layer.weight, stride=layer._stride, dilation=layer._dilation)
+    convolve = (partial(convolve_by_rows, weight=layer.weight, padding=0) if by_rows else
+                partial(F.conv2d, weight=layer.weight, stride=layer._stride, dilation=layer._dilation))
     strips = [convolve(x[:, :, first * stride:(min(first + step, rows) - 1) * stride + spread])
               for first in range(0, rows, step)]
     convolved = paddle.concat(strips, axis=2)

@@ -1,9 +1,10 @@
 """What jobs do: an upload or some seeds in, files in the job's folder out, looking for a cancel at each picture."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -169,16 +170,16 @@ class Studio:
 class _Watched:
     """A predictor that looks at its job before each frame, so that a cancelled video stops at the next one."""
 
-    def __init__(self, predictor, job: Job, total: int | None, limits: Limits):
+    def __init__(self, predictor: Any, job: Job, total: int | None, limits: Limits):
         self._predictor, self._job, self._total, self._limits = predictor, job, total, limits
         self._drawn = 0
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         value = getattr(self._predictor, name)
         return self._counted(value) if name in ("predict_batch", "paste_faces") else value
 
-    def _counted(self, function):
-        def counted(frames, *rest):
+    def _counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(frames: Sequence[np.ndarray], *rest: Any) -> Any:
             self._job.checkpoint(self._drawn, self._total)
             drawn = function(frames, *rest)
             self._drawn += len(frames)
@@ -187,10 +188,11 @@ class _Watched:
         return counted
 
 
-def _pictures(job: Job, predictor, before: np.ndarray | None, after: np.ndarray) -> Drawn:
+def _pictures(job: Job, predictor: Any, before: np.ndarray | None, after: np.ndarray) -> Drawn:
     result = images.write_image(job.folder / "result.png", after)
-    wanted = before is not None and job.shows_before
-    given = images.write_image(job.folder / "given.png", before) if wanted else None
+    given = None
+    if before is not None and job.shows_before:
+        given = images.write_image(job.folder / "given.png", before)
     return Drawn(result, PNG, predictor.weights.name, predictor.weights.licence, given)
 
 

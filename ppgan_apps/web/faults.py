@@ -17,7 +17,7 @@ KINDS = ((errors.NoFaceError, "no_face", REFUSED), (errors.ImageError, "bad_pict
 class Refusal(errors.SuiteError):
     """A request that is not served. `code` names its sentence in texts.py, `values` fill that in."""
 
-    def __init__(self, code: str, status: int = REFUSED, retry_after: int | None = None, **values):
+    def __init__(self, code: str, status: int = REFUSED, retry_after: int | None = None, **values: object):
         super().__init__(text(f"fault.{code}", "en", **values))
         self.code, self.status, self.retry_after, self.values = code, status, retry_after, values
 

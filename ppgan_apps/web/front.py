@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+from .asgi import Application, Message, Receive, Scope, Send
 from .look import head
 from .texts import LANGUAGES, TAGS
 
@@ -14,18 +16,19 @@ OWN_WORDS = re.compile(rb'\s*<meta\s+(?:property|name)="(?:og|twitter):[^>]*>')
 class Front:
     """ASGI middleware around the pages."""
 
-    def __init__(self, app):
+    def __init__(self, app: Application):
         self._app = app
         self._pages = {f"/{language}/": language for language in LANGUAGES}
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         language = self._pages.get(scope.get("path", ""))
         if scope["type"] != "http" or language is None or scope["method"] != "GET":
             return await self._app(scope, receive, send)
         plain = [entry for entry in scope["headers"] if entry[0] != b"accept-encoding"]   # it is to be read here
-        start, body = {}, b""
+        start: dict[str, Any] = {}
+        body = b""
 
-        async def take(message):
+        async def take(message: Message) -> None:
             nonlocal body
             if message["type"] == "http.response.start":
                 start.update(message)

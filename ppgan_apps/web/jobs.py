@@ -32,8 +32,9 @@ class Job:
 
     def __init__(self, kind: str, folder: Path, owner: str = ""):
         self.id, self.kind, self.folder, self.owner = uuid.uuid4().hex, kind, folder, owner
-        self.state, self.progress = WAITING, (0, None)
-        self.future: Future = Future()                         # of the work's result; an error when it gave none
+        self.state = WAITING
+        self.progress: tuple[int, int | None] = 0, None
+        self.future: Future[Any] = Future()                    # of the work's result; an error when it gave none
         self.future.set_running_or_notify_cancel()             # only the queue ends it, not whoever stops waiting
         self.created = time.monotonic()
         self.started: float | None = None
@@ -201,7 +202,7 @@ class JobQueue:
     def _work(self, job: Job) -> None:
         try:
             job.checkpoint()
-            result = job.work(job)
+            result = job.work(job) if job.work is not None else None
         except Refusal as error:
             self._end(job, CANCELLED if error.code == "cancelled" else FAILED, error=error)
         except SuiteError as error:
@@ -213,7 +214,7 @@ class JobQueue:
         else:
             self._end(job, DONE, result=result)
 
-    def _end(self, job: Job, state: str, result=None, error: BaseException | None = None) -> None:
+    def _end(self, job: Job, state: str, result: Any = None, error: BaseException | None = None) -> None:
         if job.upload is not None:
             job.upload.unlink(missing_ok=True)
         if state != DONE:
@@ -236,12 +237,17 @@ class JobQueue:
             time.sleep(SWEEP_SECONDS)
             now = time.monotonic()
             with self._changed:
-                ended = sorted((job for job in self._jobs.values() if job.state in FINISHED), key=lambda job: job.ended)
+                ended = sorted((job for job in self._jobs.values() if job.state in FINISHED), key=_end_of)
             fetchable = [job for job in ended if not job.is_held]
             surplus = fetchable[:max(0, len(fetchable) - self.places)]
-            for job in {*surplus, *(job for job in ended if now - job.ended > self.keep)}:
+            for job in {*surplus, *(job for job in ended if now - _end_of(job) > self.keep)}:
                 self.forget(job)
 
     def _retry_after(self) -> int:
         """Seconds until there should be a place again."""
         return max(1, round(self._usual))
+
+
+def _end_of(job: Job) -> float:
+    """When a finished job ended."""
+    return job.ended or 0.0

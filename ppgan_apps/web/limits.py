@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import codec, images
-from ..errors import ImageError
+from ..errors import SuiteError
 from ..predictors.base import checked
 from .faults import REFUSED, Refusal
 
@@ -72,6 +72,6 @@ class Limits:
         return clip
 
 
-def without_path(error: ImageError, path: Path) -> str:
+def without_path(error: SuiteError, path: Path) -> str:
     """The message of an error, without the place where the server keeps an upload."""
     return str(error).replace(str(path), THE_FILE)

@@ -5,6 +5,7 @@ import copy
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from .. import zoo
 from .faults import REFUSED, Refusal
@@ -40,7 +41,7 @@ class Models:
         return style
 
     @contextmanager
-    def using(self, family: str, style: str | None = None, **options) -> Iterator:
+    def using(self, family: str, style: str | None = None, **options: Any) -> Iterator[Any]:
         """A predictor that no other job uses meanwhile, with `options` in the place of its attributes of these names.
         """
         with self._locks[family]:
@@ -50,7 +51,7 @@ class Models:
                 vars(predictor).update(options)
             yield predictor
 
-    def _get(self, family: str, style: str):
+    def _get(self, family: str, style: str) -> Any:
         if (family, style) not in self._loaded:
             import ppgan_apps
             build = getattr(ppgan_apps, PREDICTORS[family])

@@ -30,7 +30,7 @@ def page(schema: dict[str, Any], prefix: str) -> str:
             f'<style>{STYLE}</style></head><body><h1>ppgan_apps: HTTP API</h1>{"".join(parts)}</body></html>')
 
 
-def _operation(schema: dict, address: str, method: str, operation: dict) -> str:
+def _operation(schema: dict[str, Any], address: str, method: str, operation: dict[str, Any]) -> str:
     fields = _fields(schema, operation)
     answers = [f"<tr><td><code>{code}</code></td><td>{escape(answer['description'])}</td></tr>"
                for code, answer in operation["responses"].items()]
@@ -42,7 +42,7 @@ def _operation(schema: dict, address: str, method: str, operation: dict) -> str:
             f"<pre>{escape(_curl(address, method, operation, fields))}</pre>")
 
 
-def _fields(schema: dict, operation: dict) -> list[tuple[str, str, str, bool]]:
+def _fields(schema: dict[str, Any], operation: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
     """(name, kind, description, whether it has to be given) of all that an operation takes."""
     found = [(entry["name"], _kind(entry["schema"]), entry.get("description", ""), entry.get("required", False))
              for entry in operation.get("parameters", ())]
@@ -55,7 +55,7 @@ def _fields(schema: dict, operation: dict) -> list[tuple[str, str, str, bool]]:
     return found
 
 
-def _kind(entry: dict) -> str:
+def _kind(entry: dict[str, Any]) -> str:
     """A field's kind, its bounds and what it is without being given, in few words."""
     entry = {**next((choice for choice in entry.get("anyOf", ()) if choice.get("type") != "null"), {}), **entry}
     if "enum" in entry:
@@ -77,7 +77,7 @@ def _row(field: tuple[str, str, str, bool]) -> str:
             f"<td>{escape(description)}</td></tr>")
 
 
-def _curl(address: str, method: str, operation: dict, fields: list) -> str:
+def _curl(address: str, method: str, operation: dict[str, Any], fields: list[tuple[str, str, str, bool]]) -> str:
     verb = "" if method == "get" else f" -X {method.upper()}"
     content = operation.get("requestBody", {}).get("content", {})
     kinds = operation["responses"].get("200", {}).get("content", {})

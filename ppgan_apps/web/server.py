@@ -8,9 +8,13 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..cli import natural, positive
 from ..errors import ConfigError, MissingExtra, SuiteError
+
+if TYPE_CHECKING:                                              # its imports are made after Gradio's settings
+    from .service import Settings
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8000
 MEGA = 1_000_000
@@ -83,7 +87,7 @@ def amount(text: str) -> float:
     return value
 
 
-def _settings(arguments: argparse.Namespace):
+def _settings(arguments: argparse.Namespace) -> Settings:
     from ..predictors.animeganv2 import SHORT_SIDE
     from .limits import Limits
     from .service import Settings
@@ -107,7 +111,7 @@ def _check_extra(has_pages: bool) -> None:
         raise MissingExtra(error.name or "gradio", "web", "ppgan-apps serve") from None
 
 
-def _serve(settings, folder: Path, arguments: argparse.Namespace) -> int:
+def _serve(settings: Settings, folder: Path, arguments: argparse.Namespace) -> int:
     import uvicorn
 
     from .. import runtime
@@ -132,7 +136,7 @@ def _serve(settings, folder: Path, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _as_ctrl_c(number, frame):
+def _as_ctrl_c(number: int, frame: object) -> None:
     """SIGTERM ends the server as Ctrl-C does; by itself it would leave the temporary folder behind."""
     raise KeyboardInterrupt
 

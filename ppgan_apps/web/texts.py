@@ -104,6 +104,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     # ---- refusals; {limit} and the like are numbers
     "fault.too_many_bytes": ("The file is larger than {limit} MB: send a smaller one.",
                              "文件超过 {limit} MB，请换一个更小的文件。"),
+    "fault.silent": ("Nothing of the file has come for {seconds} seconds: send it again.",
+                     "已有 {seconds} 秒没有收到文件数据，请重新上传。"),
     "fault.too_many_pixels": ("The picture has {width}x{height} pixels, more than the {limit} million allowed: make it "
                               "smaller first.",
                               "图片为 {width}x{height} 像素，超过 {limit} 百万像素的上限，请先缩小。"),
@@ -143,7 +145,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
 }
 
 
-def text(key: str, language: str, **values) -> str:
+def text(key: str, language: str, **values: object) -> str:
     """The text of that name, its {places} filled in from `values`."""
     return _TEXTS[key][LANGUAGES.index(language)].format(**values)
 

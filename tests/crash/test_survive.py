@@ -185,6 +185,55 @@ def test_a_disk_that_cannot_be_written_is_one_sentence(kind, disk, trained):
 
 
 @pytest.fixture
+def file_limit():
+    """No file of this process can grow beyond 100 KB: what a full disk or a quota is, where nothing may be mounted."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("kind", ["a picture", "weights", "training"])
+def test_a_file_that_may_not_grow_is_one_sentence_and_leaves_nothing(kind, file_limit, tmp_path, trained):
+    write, final = writes(tmp_path, trained)[kind]
+    with pytest.raises(OutputError) as caught:
+        write()
+    assert "cannot be written" in str(caught.value) and "\n" not in str(caught.value)
+    assert not final.exists()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size > 90_000]
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")   # the encoder's thread tells nobody
+def test_a_clip_that_may_not_grow_is_one_sentence_and_goes_on_later(file_limit, tmp_path):
+    av = pytest.importorskip("av", minversion="15.0")
+    import resource
+
+    from ppgan_apps import codec, video
+    from tests import clips
+    clip = clips.write(tmp_path / "clip.mp4", frames=8, size=(64, 48))
+
+    class Noise:
+        """Draws what cannot be packed."""
+        device = "cpu"
+
+        class weights:
+            path = clip
+
+        def predict_batch(self, photos):
+            return [np.random.default_rng(photo).integers(0, 256, photo.shape, np.uint8) for photo in photos]
+    wishes, target = video.Wishes(crf=0), tmp_path / "out.mp4"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    with pytest.raises(OutputError, match="cannot be written"):
+        video.stylise(codec.open_clip(clip), target, Noise(), wishes)
+    assert not target.exists()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    video.stylise(codec.open_clip(clip), target, Noise(), wishes)
+    with av.open(str(target)) as made:
+        assert sum(1 for _ in made.decode(video=0)) == 8
+
+
+@pytest.fixture
 def server(monkeypatch):
     monkeypatch.delenv("PPGAN_APPS_OFFLINE", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

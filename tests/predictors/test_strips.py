@@ -24,6 +24,26 @@ def test_the_same_numbers_as_the_layer(kernel, stride, padding, dilation, kind, 
         np.testing.assert_allclose(network(image).numpy(), wanted, rtol=1e-5, atol=1e-5)
 
 
+def test_a_convolution_by_rows_and_its_gradients_are_paddles(monkeypatch):
+    import paddle
+
+    from ppgan_apps.networks.layers import RowsConv2D
+    paddle.seed(0)
+    layer, image = RowsConv2D(5, 6, 7, padding=3, bias_attr=False), paddle.randn([2, 5, 37, 23])
+    image.stop_gradient = False
+    wanted = paddle.nn.functional.conv2d(image, layer.weight, padding=3)
+    aim = paddle.randn(wanted.shape)
+
+    def gradients(result):
+        return paddle.grad((result * aim).sum(), [image, layer.weight])
+    for ours, theirs in zip([layer(image), *gradients(layer(image))], [wanted, *gradients(wanted)], strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4, atol=2e-4)
+    strips.convolve_in_strips(paddle.nn.Sequential(layer))
+    monkeypatch.setattr(strips, "LARGEST_COPY", 20_000)
+    with paddle.no_grad():
+        np.testing.assert_allclose(layer(image).numpy(), wanted.numpy(), rtol=1e-4, atol=1e-4)
+
+
 def test_what_is_not_plain_is_left_alone():
     import paddle
     network = paddle.nn.Sequential(paddle.nn.Conv2D(4, 4, 3, padding=1, groups=4),

@@ -29,7 +29,7 @@ def in_tiles(predictor, photo, monkeypatch, side, measured):
         return predictor.predict(photo).astype(int)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", [*ENGINES, "paddle"])
 def test_tiles_are_the_picture_drawn_at_once(engine, tiny, photo, monkeypatch):
     predictor = AnimeGANv2Predictor(weight_path=tiny["animeganv2"], engine=engine, use_adjust_brightness=False)
     whole = predictor.predict(photo)
@@ -50,6 +50,12 @@ def test_what_tiles_would_change_is_drawn_at_once(photo, tmp_path, monkeypatch):
     path = tiny_weights.write(tmp_path / "aligned.safetensors", network)
     predictor = AnimeGANv2Predictor(weight_path=path, engine=ENGINES[-1], use_adjust_brightness=False)
     assert np.array_equal(in_tiles(predictor, photo, monkeypatch, 128, 1000), predictor.predict(photo))
+
+
+def test_paddles_tiles_are_those_of_the_other_engines(tiny, photo, monkeypatch):
+    own, other = (in_tiles(AnimeGANv2Predictor(weight_path=tiny["animeganv2"], engine=name), photo, monkeypatch, 128,
+                           150 * 150) for name in ("paddle", ENGINES[-1]))
+    assert np.abs(own - other).max() <= 1
 
 
 @pytest.mark.parametrize("length", [1, 31, 32, 500, 768, 769, 3000])

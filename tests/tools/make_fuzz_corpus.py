@@ -16,7 +16,7 @@ from PIL import Image
 from tests import clips, onnx_files
 from tests.foreign import persistence
 from tests.test_unpickling import torch_pickle
-from tools.fuzz import CORPUS, _zip
+from tools.fuzz_readers import CORPUS, packed
 
 DATA = Path(__file__).parents[1] / "data"
 ARRAYS = {"conv.weight": np.arange(6, dtype="f4").reshape(2, 3), "bn._mean": np.float64(2), "steps": np.arange(2)}
@@ -32,7 +32,7 @@ def pdparams() -> dict[str, bytes]:
 
 def pt() -> dict[str, bytes]:
     cases = {"contiguous": torch_pickle(12, 0, (3, 4), (4, 1)), "turned": torch_pickle(12, 2, (2, 3), (1, 2))}
-    return {**cases, "whole.pt": _zip({"archive/data.pkl": cases["contiguous"], "archive/data/0": bytes(48)})}
+    return {**cases, "whole.pt": packed({"archive/data.pkl": cases["contiguous"], "archive/data/0": bytes(48)})}
 
 
 def pkl() -> dict[str, bytes]:
@@ -69,6 +69,18 @@ def tensorflow() -> dict[str, bytes]:
                      for key, value in ((b"", header), (b"a/w", entry))) + struct.pack("<II", 0, 1) + b"\0"
     cases["one_block"] = b"\0" + struct.pack("<H", len(block)) + block + bytes(8)
     return cases
+
+
+def block() -> dict[str, bytes]:
+    """Of an index: keys and values, then where keys are written in full."""
+    from ppgan_apps.foreign import sstable
+    index = (DATA / "foreign" / "plain.ckpt.index").read_bytes()
+    footer = index[-sstable.FOOTER_BYTES:]
+    _, at = sstable._handle(footer, 0)
+    (offset, size), _ = sstable._handle(footer, at)
+    handle, _ = sstable._handle(sstable._entries(index[offset:offset + size], 1 << 20)[0][1], 0)
+    shared = bytes([0, 3, 2]) + b"a/w" + b"\x08\x01" + bytes([2, 1, 0]) + b"b" + struct.pack("<II", 0, 1)
+    return {"whole": sstable._block(index, handle), "shared": shared}
 
 
 def snappy() -> dict[str, bytes]:
@@ -111,12 +123,12 @@ def clip() -> dict[str, bytes]:
 
 
 def zip_() -> dict[str, bytes]:
-    return {"folder.zip": _zip({"data/a.png": b"picture", "data/b/c.txt": b"text" * 9})}
+    return {"folder.zip": packed({"data/a.png": b"picture", "data/b/c.txt": b"text" * 9})}
 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
-    for make in (pdparams, pt, pkl, safetensors, onnx, tensorflow, snappy, yaml, picture, clip, zip_):
+    for make in (pdparams, pt, pkl, safetensors, onnx, tensorflow, block, snappy, yaml, picture, clip, zip_):
         for name, data in make().items():
             folder = CORPUS / make.__name__.rstrip("_")
             folder.mkdir(parents=True, exist_ok=True)

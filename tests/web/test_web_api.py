@@ -13,6 +13,7 @@ for _package in ("fastapi", "uvicorn", "prometheus_client", "multipart"):
 import web_server  # noqa: E402
 from web_server import error_of, person, picture_of, png, send, wait_for  # noqa: E402
 
+from ppgan_apps.web import door  # noqa: E402
 from ppgan_apps.web.limits import Limits  # noqa: E402
 from ppgan_apps.web.service import Settings  # noqa: E402
 from tests import clips  # noqa: E402
@@ -172,6 +173,37 @@ def test_too_many_bytes_without_a_stated_length(address):
     answer = requests.post(f"{address}/api/v1/animeganv2", data=pieces(), timeout=60,
                            headers={"Content-Type": "multipart/form-data; boundary=b"})
     error_of(answer, "too_many_bytes", 413)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/animeganv2", "/api/v1/stylegan2/sample"])
+def test_a_client_that_stops_sending_is_told_and_nothing_is_kept(path, address, files, monkeypatch):
+    monkeypatch.setattr(door, "SILENCE_SECONDS", 0.3)
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), 30) as client:
+        client.sendall(f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+                       'Content-Length: 9000\r\n\r\n--b\r\nContent-Disposition: form-data; name="file"; '
+                       'filename="a.png"\r\n\r\nbegun'.encode())
+        begun, received = time.monotonic(), b""
+        while more := client.recv(1 << 16):                    # until the server closes
+            received += more
+    assert received.startswith(b"HTTP/1.1 408 ") and b'"silent"' in received and b"0.3 seconds" in received
+    assert time.monotonic() - begun < 20
+    wait_for(lambda: not files())
+
+
+def test_a_slow_client_is_served(address, monkeypatch):
+    monkeypatch.setattr(door, "SILENCE_SECONDS", 1.0)
+    photo = png(person(64))
+
+    def pieces():
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="x.png"\r\n\r\n'
+        for at in range(0, len(photo), len(photo) // 5):
+            time.sleep(0.4)
+            yield photo[at:at + len(photo) // 5]
+        yield b"\r\n--b--\r\n"
+    answer = requests.post(f"{address}/api/v1/animeganv2", data=pieces(), timeout=60,
+                           headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert picture_of(answer).shape == (64, 64, 3)
 
 
 def test_videos_that_are_none_or_too_long(address, tmp_path):
