@@ -174,18 +174,18 @@ def command(python: Path | str, worker: str, name: str, file: str | None = None)
             *(["--file", file] if file else [])]
 
 
-def ask(process: subprocess.Popen) -> dict | None:
-    """One pass of the process's network; None when it has ended."""
+def ask(process: subprocess.Popen, line: str = "go") -> dict | None:
+    """What the worker answers to a line: one pass of its network; None when it has ended."""
     try:
-        process.stdin.write("go\n")
+        process.stdin.write(f"{line}\n")
         process.stdin.flush()
     except OSError:
         with suppress(OSError):                                # it cannot take what is still buffered either
             process.stdin.close()
         return None
-    for line in process.stdout:
-        if line.startswith('{"seconds"'):                      # libraries print to stdout too
-            return json.loads(line)
+    for answer in process.stdout:
+        if answer.startswith('{"seconds"'):                    # libraries print to stdout too
+            return json.loads(answer)
     return None
 
 

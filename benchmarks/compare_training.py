@@ -29,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -38,6 +38,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))                                  # runs from a clone without being installed
 
+from benchmarks.compare_engines import ask, last_line, peak_megabytes  # noqa: E402
 from benchmarks.compare_paddlegan import (  # noqa: E402
     environment,
     load_runtime,
@@ -124,7 +125,7 @@ def measure(case: str, pythons: dict[str, Path], rounds: int, patience: float) -
         finished = set()
         for turn in range(rounds + 1):
             for name in [name for name in measured if name not in finished]:
-                answer = ask(processes[name], PLAIN)
+                answer = ask(processes[name], str(PLAIN))
                 if answer is None:
                     print(f"{name} is left out: {last_line(processes[name])}", file=sys.stderr)
                     del measured[name]
@@ -145,7 +146,7 @@ def measure(case: str, pythons: dict[str, Path], rounds: int, patience: float) -
 def _add_penalties(measured: Measured, process: subprocess.Popen, r1_every: int, path_every: int) -> None:
     """The mean step of `r1_every` in a row, from one step of each kind."""
     plain = statistics.median(measured.seconds)
-    both, path = (ask(process, step) for step in (BOTH, PATH))
+    both, path = (ask(process, str(step)) for step in (BOTH, PATH))
     if both and path:
         others = r1_every - r1_every // path_every
         total = both["seconds"] + (r1_every // path_every - 1) * path["seconds"] + others * plain
@@ -154,27 +155,6 @@ def _add_penalties(measured: Measured, process: subprocess.Popen, r1_every: int,
 
 def command(python: Path | str, worker: str, case: str) -> list[str]:
     return [str(python), str(Path(__file__).resolve()), "--worker", worker, "--cases", case]
-
-
-def ask(process: subprocess.Popen, step: int) -> dict | None:
-    """One step in the process; None when it has ended."""
-    try:
-        process.stdin.write(f"{step}\n")
-        process.stdin.flush()
-    except OSError:
-        with suppress(OSError):                                # it cannot take what is still buffered either
-            process.stdin.close()
-        return None
-    for line in process.stdout:
-        if line.startswith('{"seconds"'):                      # libraries print to stdout too
-            return json.loads(line)
-    return None
-
-
-def last_line(process: subprocess.Popen) -> str:
-    process.kill()
-    lines = process.stderr.read().strip().splitlines()
-    return lines[-1] if lines else "it ended without a word"
 
 
 # ---- Workers
@@ -187,13 +167,6 @@ def serve(contender: str, case: str) -> None:
         start = time.perf_counter()
         one_step(int(line))
         print(json.dumps({"seconds": time.perf_counter() - start, "megabytes": peak_megabytes()}), flush=True)
-
-
-def peak_megabytes() -> float:
-    """This process's largest resident set, in MB of 1,000,000 bytes."""
-    import resource
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def pictures(case: str, names: tuple[str, ...]) -> dict:

@@ -232,7 +232,7 @@ def test_the_training_table_compares_medians_and_spreads_the_penalties(monkeypat
                     "3000 / - / 2000"]
     # 16 steps: one with both penalties, three more with the path length, twelve without any.
     answers = {training.BOTH: 20.0, training.PATH: 10.0}
-    monkeypatch.setattr(training, "ask", lambda process, step: {"seconds": answers[step], "megabytes": 2500})
+    monkeypatch.setattr(training, "ask", lambda process, step: {"seconds": answers[int(step)], "megabytes": 2500})
     training._add_penalties(made["stylegan2"]["ours"], None, 16, 4)
     assert made["stylegan2"]["ours"].with_penalties == (20 + 3 * 10 + 12 * 2) / 16
 
