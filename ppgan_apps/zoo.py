@@ -40,7 +40,7 @@ EMBEDDED_SUMS: dict[str, tuple[int, str]] = {
     "faces-landmarks.dat":
         (5_817_688, "40e96c4a41980aae80b7979a6550b272070499933ec14ac2a9df2fd9e03bfdd6"),
     "faces-landmarks.safetensors":
-        (1_295_376, "83607879630fb7670a02d75b4dbfa2b7f93942cb033e64ddb716f8200333d8d9"),
+        (1_295_376, "7ab3a0796c1ccb48ce9061a5d06d7b64a738206c7c9cb2911befd17d10af0b93"),
     "faces-segmenter.safetensors":
         (300_810, "b7de425f283868b2e655e09cbf92b405c5d2733cf46b390ffc1ab2d85b8a2283"),
 }
