@@ -80,7 +80,8 @@ class ZipPath:
         return ZipPath(self.inside.rpartition("/")[0], self.archive)
 
     def relative_to(self, folder: ZipPath) -> PurePosixPath:
-        return PurePosixPath(self.inside).relative_to(folder.inside)
+        # A name may begin with a slash, which makes it no path of the disk: nothing is unpacked.
+        return PurePosixPath(self.inside.lstrip("/")).relative_to(folder.inside.lstrip("/"))
 
     def is_file(self) -> bool:
         return self.inside in self.archive

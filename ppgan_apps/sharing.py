@@ -146,8 +146,12 @@ def mean_over_processes(tensor):
     """The mean of every process's `tensor`, of one shape; changes it in place where there are several."""
     world = current().world
     if world > 1:
-        paddle.distributed.all_reduce(tensor)
-        tensor.scale_(1.0 / world)
+        # A gradient may be a view with other strides, such as that of a transposed weight, which cannot be sent.
+        whole = tensor if tensor.is_contiguous() else tensor.contiguous()
+        paddle.distributed.all_reduce(whole)
+        whole.scale_(1.0 / world)
+        if whole is not tensor:
+            paddle.assign(whole, tensor)
     return tensor
 
 

@@ -215,7 +215,7 @@ def test_pix2pix_starts_from_weights_and_refuses_those_of_another_network(folder
     np.testing.assert_array_equal(*(read_weights(folder / "G.safetensors")["model.model.0.weight"]
                                     for folder in (first, step)))
     with pytest.raises(WeightsError, match="does not fit"):
-        trainer.train(run_of("pix2pix_anime2real", folders, tmp_path / "other", 1, start, "recipe.ngf=8"))
+        trainer.train(run_of("pix2pix_anime2real", folders, tmp_path / "other", 1, start, "recipe.ngf=2"))
 
 
 def test_old_checkpoints_are_removed(folders, tmp_path):
