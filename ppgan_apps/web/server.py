@@ -117,6 +117,7 @@ def _serve(settings: Settings, folder: Path, arguments: argparse.Namespace) -> i
     from .. import runtime
     from .app import create
     from .service import Service
+    runtime.share_arenas()                                     # every request has a thread of its own
     runtime.device(settings.device)                            # a device that is not there is told before anything
     listening = _listen(arguments.host, arguments.port)
     service = Service(settings, folder)
