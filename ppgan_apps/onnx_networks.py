@@ -127,10 +127,28 @@ def _group_norm(layer, graph, x):
         return _measured_layer_norm(layer, graph, x)
     if groups == 1 and graph.given_moments is not None:
         return _given_layer_norm(layer, graph, x)
+    if groups == 1:
+        return _layer_norm(layer, graph, x)
     grouped = graph.add("Reshape", x, [0, groups, -1])
     normalised = graph.add("InstanceNormalization", grouped, np.ones(groups), np.zeros(groups), epsilon=layer._epsilon)
     restored = graph.add("Reshape", normalised, graph.add("Shape", x))
     return graph.add("Add", graph.add("Mul", restored, _per_channel(layer.weight)), _per_channel(layer.bias))
+
+
+def _layer_norm(layer, graph, x):
+    """Moments from the channels' sums, then one factor and one summand a channel: as an instance norm of the reshaped
+    picture a single thread would work on it, and OpenVINO would turn it into another order of memory and back."""
+    count = np.float32(layer._num_channels)
+    pixels = graph.add("Cast", graph.add("ReduceProd", graph.add("Shape", x, start=2, end=4), keepdims=0), to=1)
+    mean = graph.add("ReduceMean", graph.add("ReduceMean", x, axes=[2, 3]), axes=[1])            # [N, 1, 1, 1]
+    lengths = graph.add("ReduceL2", x, axes=[2, 3])                                              # [N, C, 1, 1]
+    squares = graph.add("ReduceSumSquare", lengths, axes=[1])                                    # [N, 1, 1, 1]
+    mean_square = graph.add("Div", squares, graph.add("Mul", pixels, count))
+    variance = graph.add("Sub", mean_square, graph.add("Mul", mean, mean))
+    inverse = graph.add("Reciprocal", graph.add("Sqrt", graph.add("Add", variance, np.float32(layer._epsilon))))
+    scale = graph.add("Mul", inverse, _per_channel(layer.weight))                                # [N, C, 1, 1]
+    shift = graph.add("Sub", _per_channel(layer.bias), graph.add("Mul", mean, scale))
+    return graph.add("Add", graph.add("Mul", x, scale), shift)
 
 
 def _measured_layer_norm(layer, graph, x):
