@@ -100,10 +100,10 @@ def _keep_freed_memory() -> None:
 
 
 def share_arenas(count: int = 2) -> None:
-    """Lets all threads take their memory from `count` heaps instead of up to eight a core, for a process of many threads:
-    as freed memory is kept, each heap would grow to the most that it ever held. `MALLOC_ARENA_MAX` set by the user wins.
+    """Lets all threads take their memory from `count` heaps instead of up to eight a core, for a process of many.
 
-    To be called before the threads begin."""
+    As freed memory is kept, each heap would grow to the most that it ever held. `MALLOC_ARENA_MAX` set by the user
+    wins. To be called before the threads begin."""
     if keeps_freed_memory() and "MALLOC_ARENA_MAX" not in os.environ:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, count)
 

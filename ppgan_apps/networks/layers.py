@@ -143,6 +143,13 @@ def normal_attr(deviation: float = 0.02) -> paddle.ParamAttr:
     return paddle.ParamAttr(initializer=nn.initializer.Normal(0.0, deviation))
 
 
+def start_normal(network: nn.Layer, deviation: float = 0.02) -> None:
+    """Draws the weights of every convolution and Linear of `network` anew from N(0, deviation)."""
+    for layer in network.sublayers():
+        if isinstance(layer, (nn.Conv2D, nn.Linear)):
+            layer.weight.set_value(paddle.randn(layer.weight.shape) * deviation)
+
+
 def bias_attr(used: bool = True):
     """Zero biases, or none."""
     return paddle.ParamAttr(initializer=nn.initializer.Constant(0.0)) if used else False

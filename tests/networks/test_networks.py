@@ -419,3 +419,19 @@ def test_mobilefacenet_gives_unit_vectors_of_the_face():
     assert np.linalg.norm(embedding.numpy(), axis=1) == pytest.approx(1, abs=1e-5)
     keys = {"conv_3.model.0.conv_dw.prelu.weight", "conv_6_dw.bn._variance", "linear.weight"}
     assert keys <= set(network.state_dict())
+
+
+def test_photo2cartoon_starts_so_that_a_cycle_can_be_learned():
+    """The gradient that the first of two chained networks gets is about as large as its own, not hundreds of times."""
+    paddle.seed(1)
+    there, back = (Photo2CartoonGenerator(ngf=8, img_size=64, n_blocks=1) for _ in range(2))
+    picture = paddle.rand([1, 3, 64, 64]) * 2 - 1
+
+    def gradient(loss) -> float:
+        there.clear_gradients()
+        loss.backward()
+        squares = [float((value.grad ** 2).sum()) for value in there.parameters() if value.grad is not None]
+        return sum(squares) ** 0.5
+
+    alone = gradient((there(picture)[0] - picture).abs().mean())
+    assert gradient((back(there(picture)[0])[0] - picture).abs().mean()) < 5 * alone
