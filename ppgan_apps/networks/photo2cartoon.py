@@ -137,8 +137,8 @@ class Photo2CartoonGenerator(nn.Layer):
         light: the style comes from the features' mean instead of all of them.
         biased: Linears have a bias, as in the PyTorch original; PaddleGAN's have none.
     Weights start as N(0, 0.02), as in PaddleGAN's trainings. From Paddle's own He normal they do not learn: the
-    hourglasses' branches outweigh what they are added to, and through two such networks the cycle's gradient is hundreds
-    of times larger (206 instead of 0.4 at 64 px), so that every step is noise and outputs end at -1 and 1.
+    hourglasses' branches outweigh what they are added to, and through two such networks the cycle's gradient is
+    hundreds of times larger (206 instead of 0.4 at 64 px), so that every step is noise and outputs end at -1 and 1.
     """
 
     def __init__(self, ngf: int = 32, img_size: int = 256, n_blocks: int = 4, light: bool = True, *, input_nc: int = 3,
