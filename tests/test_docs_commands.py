@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from ppgan_apps import config, images
+from ppgan_apps import config, faces, images
 from ppgan_apps.errors import ConfigError
 from tests import docs_pages
 from tests.docs_pages import DOCS, ENGLISH, ROOT, Block, blocks, is_ours, name_of, script_of
@@ -25,6 +25,7 @@ ONLY_PARSED = {
     r"cyclegan_horse2zebra": "needs the paper's pictures; its family's other YAML runs",
     r"--start 1:05": "needs a clip of more than a minute; the guide's short one runs",
     r"tools/embed\.py": "writes into the package",
+    r"tools/label_faces\.py": "needs MediaPipe in an environment of its own: write_labels stands for it",
     r"tools/record_run\.py": "writes into docs/training: tests/tools/test_record_run.py runs it",
     r"--seeds 0-299|samples --count 300": "draws and measures 300 pictures",
     r"ppgan-apps serve|^curl ": "starts a server: tests/web does, with a browser",
@@ -114,24 +115,25 @@ def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reader")
     sheet = images.read_image(DOCS / "images" / "photo2cartoon.png")      # six photographs above, their cartoons below
     cell = sheet.shape[0] // 2
-    faces = [sheet[2:cell - 2, column * sheet.shape[1] // 6:][:, 2:cell - 2] for column in range(6)]
+    people = [sheet[2:cell - 2, column * sheet.shape[1] // 6:][:, 2:cell - 2] for column in range(6)]
     drawn = [sheet[cell + 2:-2, column * sheet.shape[1] // 6:][:, 2:cell - 2] for column in range(6)]
 
     def write(name, picture):
         images.write_image(folder / name, np.ascontiguousarray(picture))
-    write("photo.jpg", faces[1])
-    write("portrait.jpg", faces[0])
-    write("group.jpg", np.hstack(faces[:2]))
+    write("photo.jpg", people[1])
+    write("portrait.jpg", people[0])
+    write("group.jpg", np.hstack(people[:2]))
     write("face.png", drawn[1])
     for index in range(2):
-        write(f"photos/{index}.jpg", faces[index])
-        write(f"more/other{index}.jpg", faces[index + 2][:96])
+        write(f"photos/{index}.jpg", people[index])
+        write(f"more/other{index}.jpg", people[index + 2][:96])
         write(f"drawings/{index}.png", drawn[index])
-        write(f"data/portraits/{index}.jpg", faces[index])
-        write(f"data/photos/{index}.jpg", faces[index])
-        write(f"data/held_out/{index}.png", np.hstack([faces[index], drawn[index]]))
+        write(f"data/portraits/{index}.jpg", people[index])
+        write(f"data/photos/{index}.jpg", people[index])
+        write(f"data/held_out/{index}.png", np.hstack([people[index], drawn[index]]))
         for name in ("photo2cartoon/trainB", "selfie2anime/trainA", "selfie2anime/trainB"):
             write(f"data/{name}/{index}.png", images.resize(drawn[index], (48, 48)))
+    write_labels(folder / "labels" / "portraits", people[:2])
     avatars = images.read_image(DOCS / "images" / "avatars.png")
     for index in range(8):
         avatar = images.resize(avatars[2:130, index * avatars.shape[1] // 8:][:, 2:130], (64, 64))
@@ -140,13 +142,22 @@ def pictures(tmp_path_factory):
     rows = [{"file": f"{index}.png", "hair": ("long", "short")[index % 2]} for index in range(8)]
     (folder / "data/avatars/attributes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_mnist(folder / "data/mnist", np.random.default_rng(1).integers(0, 256, (6, 28, 28)), [0, 1, 2, 0, 1, 2])
-    clip = images.resize(faces[1], (160, 160))
+    clip = images.resize(people[1], (160, 160))
     try:
         from tests.clips import write as write_clip
         write_clip(folder / "clip.mp4", frames=8, rate=10, size=(160, 160), picture=lambda number, size: clip)
     except ModuleNotFoundError:
         pass                                                              # without PyAV its commands skip
     return folder
+
+
+def write_labels(folder, portraits):
+    """What tools/label_faces.py writes in an environment of its own, here as the package's own models see it."""
+    folder.mkdir(parents=True)
+    for index, portrait in enumerate(np.ascontiguousarray(portrait) for portrait in portraits):
+        face = faces.detect(portrait)[0]
+        np.savez_compressed(folder / f"{index}.npz", found=True, landmarks=face.landmarks,
+                            mask=faces.segment(portrait, face.landmarks).astype(np.float16))
 
 
 @pytest.fixture
