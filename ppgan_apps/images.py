@@ -251,14 +251,13 @@ def to_array(images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
 
 def to_images(tensor: Any) -> list[np.ndarray]:
     """float [N, 3 or 1, H, W] in [-1, 1], array or tensor -> list of uint8 RGB [H, W, 3], clipped."""
+    import cv2
     array = np.asarray(tensor.astype("float32").numpy() if hasattr(tensor, "numpy") else tensor, np.float32)
     array = np.clip(array, -1, 1)
     array += 1                                                 # in place from here on: large pictures, one copy
     array *= 127.5
-    pictures = np.rint(array, out=array).astype(np.uint8).transpose(0, 2, 3, 1)
-    if pictures.shape[-1] == 1:
-        pictures = np.repeat(pictures, 3, axis=-1)
-    return [np.ascontiguousarray(picture) for picture in pictures]
+    pictures = np.rint(array, out=array).astype(np.uint8)
+    return [cv2.merge([picture[0]] * 3 if len(picture) == 1 else list(picture)) for picture in pictures]
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -160,12 +160,13 @@ class AnimeGANv2Predictor(ImagePredictor):
 
 def adjust_brightness(anime: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """`anime` scaled so that its mean brightness (Rec. 601) is the photo's; uint8 RGB both, of any size."""
-    wanted, drawn = (picture.reshape(-1, 3).mean(axis=0) @ LUMA for picture in (photo, anime))
+    import cv2
+    wanted, drawn = (np.array(cv2.mean(picture)[:3]) @ LUMA for picture in (photo, anime))
     if drawn == 0:                                             # a black picture has nothing to scale
         return anime
-    # A table of what becomes of each of the 256 levels: the same numbers, several times faster.
+    # A table of what becomes of each of the 256 levels: the same numbers, many times faster, as is OpenCV's mean.
     levels = np.clip(np.arange(256, dtype=np.float32) * np.float32(wanted / drawn), 0, 255).astype(np.uint8)
-    return levels[anime]
+    return cv2.LUT(anime, levels)
 
 
 def _enlarged(photo: np.ndarray, max_size: int) -> np.ndarray:
