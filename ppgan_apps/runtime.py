@@ -28,6 +28,12 @@ class Setting(NamedTuple):
     off: str                                                   # how to do without it
 
 
+# From 1.29 on ONNX Runtime tells Microsoft of every process and network that it runs for, and leaves a file .ses in the
+# temporary folder. Read when it is imported.
+NO_TELEMETRY = Setting("ORT_DISABLE_TELEMETRY", "1", "ONNX Runtime would report to its maker over the network",
+                       "ORT_DISABLE_TELEMETRY=0")
+
+
 def settings() -> tuple[Setting, ...]:
     """What `settle` sets, in this order. The allocator's two are set by mallopt, the others in the environment."""
     cores = str(_usable_cores())
@@ -40,6 +46,7 @@ def settings() -> tuple[Setting, ...]:
         Setting("FLAGS_use_onednn", "1", "faster 1x1 and small convolutions", "FLAGS_use_onednn=0"),
         Setting("FLAGS_use_mkldnn", "1", "the same switch's name before Paddle 3", "FLAGS_use_mkldnn=0"),
         Setting("GLOG_minloglevel", "2", "Paddle's notices are for its developers", "GLOG_minloglevel=0"),
+        NO_TELEMETRY,
         Setting("MALLOC_MMAP_MAX_", "0", "large blocks are kept and used again, not given back to the kernel",
                 "MALLOC_MMAP_MAX_=65536"),
         Setting("MALLOC_TRIM_THRESHOLD_", str(_TWO_GIB), "the same for the end of the heap",
@@ -68,8 +75,9 @@ def tuned() -> bool:
 
 def settle() -> None:
     """Sets threads, MKL path, oneDNN and allocator for this process. A value that the user has set is left alone;
-    `PPGAN_APPS_TUNE=0` leaves everything as Paddle has it."""
+    `PPGAN_APPS_TUNE=0` leaves everything as Paddle has it, but for ONNX Runtime's reports, which stay off."""
     _load_first_what_paddle_hides()
+    os.environ.setdefault(NO_TELEMETRY.name, NO_TELEMETRY.value)
     if not tuned():
         return
     for setting in settings():

@@ -316,3 +316,13 @@ def test_doctor_without_tuning(monkeypatch):
     for setting in runtime.settings():
         monkeypatch.delenv(setting.name, raising=False)
     assert {setting["value"] for setting in doctor.examine()["settings"]} == {None}
+
+
+@pytest.mark.parametrize("tuned", ["1", "0"])
+def test_onnx_runtime_reports_nothing(tmp_path, tuned):
+    """Its telemetry leaves a session's file in the temporary folder when it is on."""
+    pytest.importorskip("onnxruntime")
+    environment = {name: value for name, value in os.environ.items() if name != runtime.NO_TELEMETRY.name}
+    subprocess.run([sys.executable, "-c", "import ppgan_apps, onnxruntime; onnxruntime.get_all_providers()"], check=True,
+                   env={**environment, "TMPDIR": str(tmp_path), "PPGAN_APPS_TUNE": tuned})
+    assert [path.name for path in tmp_path.iterdir() if path.suffix in (".ses", ".db")] == []
