@@ -37,10 +37,8 @@ EMBEDDED_SUMS: dict[str, tuple[int, str]] = {
         (3_264_670, "79749f38cd65c3c9d51e5dce5f82f2713bda45707ef197358744de5f2c53b778"),
     "stylegan2-avatars.safetensors":
         (649_272, "383581a9efdbc2c3f5f80c89a9146a18553324cc99166e5ced72cdd9414b84ca"),
-    "faces-landmarks.dat":
-        (5_817_688, "40e96c4a41980aae80b7979a6550b272070499933ec14ac2a9df2fd9e03bfdd6"),
     "faces-landmarks.safetensors":
-        (1_295_376, "7ab3a0796c1ccb48ce9061a5d06d7b64a738206c7c9cb2911befd17d10af0b93"),
+        (1_295_376, "f4bca3cd4981ecf07b7cbec1585d067305ee81b84ad447fac8f7f59352e0316c"),
     "faces-segmenter.safetensors":
         (300_810, "b7de425f283868b2e655e09cbf92b405c5d2733cf46b390ffc1ab2d85b8a2283"),
 }
@@ -97,12 +95,6 @@ _RECORDS = (
         licence="CC-BY-4.0",
         source='this suite, trained on avatars "Adventurer" by Lisa Wischofsky (CC BY 4.0), drawn with DiceBear',
         size=64,
-    ),
-    _embedded(
-        "faces/forest",
-        "faces-landmarks.dat",
-        licence="Apache-2.0",
-        source="this suite, trained with dlib on generated portraits (CC0 1.0) labelled by MediaPipe (Apache-2.0)",
     ),
     _embedded(
         "faces/landmarks",

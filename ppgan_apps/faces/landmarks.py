@@ -1,9 +1,8 @@
-"""68 landmarks on a face whose place is known: by the embedded models, or by another dlib shape predictor.
+"""68 landmarks on a face whose place is known: by the embedded networks, or by a dlib shape predictor.
 
-Embedded are a forest (a dlib shape predictor) and networks, of which the mean counts: they err in different directions.
-All look at an upright patch around the face, and look again after turning the patch by the eye line just found,
-so that what is trained on nearly upright faces serves faces at any angle; all look at the mirror image as well, because
-what a model gets wrong on one side it gets wrong on the other.
+Both look at an upright patch around the face, and look again after turning the patch by the eye line just found, so that
+what is trained on nearly upright faces serves faces at any angle; both look at the mirror image as well, because what
+a model gets wrong on one side it gets wrong on the other.
 """
 
 from __future__ import annotations
@@ -17,10 +16,8 @@ import numpy as np
 from ..errors import SuiteError, WeightsError
 from .align import MIRRORED, eye_line_angle, inverse, rotation, transform, warp
 
-FOREST_FILE, NETWORKS_FILE = "faces-landmarks.dat", "faces-landmarks.safetensors"
-# dlib reads its files with native code: the embedded file is opened only when it is the one that was published.
-FOREST_SHA256 = "40e96c4a41980aae80b7979a6550b272070499933ec14ac2a9df2fd9e03bfdd6"
-# The networks in theirs: entries of each begin with its name.
+NETWORKS_FILE = "faces-landmarks.safetensors"
+# The networks in it: entries of each begin with its name.
 PARTS = ("first", "careful")
 # The networks' patches show this many times the side of the face's box.
 CONTEXT = 1.5
@@ -73,16 +70,6 @@ def look(network, image: np.ndarray, centre: np.ndarray, width: float, angle: fl
     straight, mirrored = np.mean([guess.numpy() for guess in guesses], axis=0, dtype=np.float64)
     answer = (straight + (mirrored * (-1, 1))[MIRRORED]) / 2
     return transform((answer + 1) * side / 2 - 0.5, inverse(matrix))
-
-
-class MeanPlacer:
-    """The mean of what several placers say."""
-
-    def __init__(self, *placers: Placer):
-        self._placers = placers
-
-    def place(self, image: np.ndarray, centre: np.ndarray, width: float, angle: float) -> np.ndarray:
-        return np.mean([placer.place(image, centre, width, angle) for placer in self._placers], axis=0)
 
 
 class DlibPlacer:
@@ -157,7 +144,7 @@ def box_of_landmarks(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
 def load_placer(landmarks: str | Path = "embedded") -> Placer:
     """What places landmarks by name ("embedded", "dlib68") or from a dlib file; see `detect`."""
     if landmarks == "embedded":
-        return MeanPlacer(DlibPlacer(read_predictor(embedded_forest())), NetworkPlacer(*load_networks()))
+        return NetworkPlacer(*load_networks())
     if landmarks == "dlib68":
         return DlibPlacer(read_predictor(dlib68_file()))
     if not Path(landmarks).is_file():
@@ -196,18 +183,6 @@ def count_points(predictor) -> int:
     import dlib
 
     return predictor(np.zeros((8, 8), np.uint8), dlib.rectangle(0, 0, 7, 7)).num_parts
-
-
-def embedded_forest() -> Path:
-    """The dlib predictor in the package, checked against its published sum before dlib's native reader sees it."""
-    import hashlib
-
-    path = Path(__file__).parents[1] / "pretrained" / FOREST_FILE
-    if not path.is_file():
-        raise WeightsError(f"{path} is missing: install the package again, it holds this file.")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != FOREST_SHA256:
-        raise WeightsError(f"{path} is damaged or was changed: install the package again.")
-    return path
 
 
 def dlib68_file() -> Path:
