@@ -1,8 +1,8 @@
 """68 landmarks on a face whose place is known: by the embedded networks, or by a dlib shape predictor.
 
-Both look at an upright patch around the face, and look again after turning the patch by the eye line just found, so that
-what is trained on nearly upright faces serves faces at any angle; both look at the mirror image as well, because what
-a model gets wrong on one side it gets wrong on the other.
+Both look at an upright patch around the face, and look again after turning the patch by the eye line just found, so
+that what is trained on nearly upright faces serves faces at any angle; both look at the mirror image as well, because
+what a model gets wrong on one side it gets wrong on the other.
 """
 
 from __future__ import annotations
