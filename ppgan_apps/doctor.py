@@ -100,7 +100,7 @@ def report(found: dict[str, Any]) -> str:
         *(f"    {_measured_line(record)}" for record in found["measured"]),
         f"exported    {exported['networks']} networks, {exported['bytes'] / 1e6:.1f} MB in {exported['folder']} "
         "(may be removed)",
-        "settings    all off with PPGAN_APPS_TUNE=0, each by a value of your own:",
+        "settings    all but ORT_DISABLE_TELEMETRY off with PPGAN_APPS_TUNE=0, each by a value of your own:",
     ]
     for setting in found["settings"]:
         value = "as the system has it" if setting["value"] is None else setting["value"]
