@@ -79,7 +79,7 @@ def open_clip(path: str | Path, start: Fraction | None = None, end: Fraction | N
 
     A rotation that the file states is applied to the frames, as players do, so that the network sees them upright.
     Frames that are damaged are left out; `tell` is then called with a sentence when all are read. Raises VideoError: no
-    such file, no video in it, or nothing that can be read between `start` and `end`.
+    such file, no video in it, or nothing that can be read between `start` and `end`; `read` raises it too.
     """
     path = Path(path)
     if not path.is_file():
@@ -103,7 +103,13 @@ def open_clip(path: str | Path, start: Fraction | None = None, end: Fraction | N
         aspect = 1 / aspect
 
     def read(skip: int = 0) -> Iterator[Frame]:
-        return _decode(path, start, end, origin, skip, tell)
+        frames = _decode(path, start, end, origin, skip, tell)
+        first = next(frames, None)
+        if first is None and not skip:
+            # There was one a moment ago: what several threads save of a damaged file is not the same each time.
+            raise VideoError(f"{path} is damaged: none of its frames could be decoded; use another file.")
+        yield from [first] if first is not None else []
+        yield from frames
     return Clip(path, (width, height), time_base, Fraction(rate), Fraction(aspect), count, read, origin, end, has_sound)
 
 

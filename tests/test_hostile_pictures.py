@@ -222,6 +222,17 @@ def test_a_clip_of_no_length_and_one_that_lies_about_it(clip):
             pictures(lying)
 
 
+def test_a_clip_whose_frames_are_gone_when_they_are_read(clip):
+    """Damage can do this too: how much of a broken file is saved depends on which of the decoder's threads is first."""
+    from ppgan_apps.codec import open_clip
+    opened, data = open_clip(clip), clip.read_bytes()
+    start = data.find(b"mdat") + 4
+    length = struct.unpack(">I", data[start - 8:start - 4])[0] - 8
+    clip.write_bytes(data[:start] + bytes(length) + data[start + length:])
+    with pytest.raises(VideoError, match="none of its frames"):
+        next(opened.read(0))
+
+
 def test_a_hundred_flipped_bits_of_a_clip(clip):
     """Each is frames, as many as can be decoded, or one sentence."""
     good, random = clip.read_bytes(), np.random.default_rng(3)
