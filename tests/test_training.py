@@ -50,6 +50,7 @@ SMALL = {
     "ugatit": "data.size=32 data.load_size=34 recipe.ngf=4 recipe.n_blocks=1 recipe.ndf=4 recipe.global_layers=4 "
               "recipe.local_layers=3 batch_size=1",
     "stylegan2": _STYLEGAN2,
+    "stylegan2_avatars_128": _STYLEGAN2 + " recipe.start=",
     "stylegan2_finetune": _STYLEGAN2 + " recipe.start= recipe.ada_images=20 recipe.ada_target=-0.99",
     "pggan": _GROWING + " recipe.latent_dim=8",
     "stylegan": _GROWING + " recipe.style_dim=8 recipe.n_mlp=2 recipe.noise=true",

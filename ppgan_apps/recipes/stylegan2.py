@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import paddle
 
-from .. import zoo
+from .. import growing, zoo
 from ..augment import ada, adapt, diffaugment
 from ..data import Images
 from ..errors import ConfigError, WeightsError
@@ -52,13 +52,17 @@ class Config:
     diffaugment: tuple[Literal["colour", "translation", "cutout"], ...] = ("colour", "translation", "cutout")
     ada_target: float = 0.6             # of r_t, the mean sign of D on real pictures: higher augments less
     ada_images: float = 500_000         # pictures in which the probability p can go from 0 to 1
-    start: str = ""                     # weights to fine-tune: a file, a checkpoint, a run, or one of `ppgan-apps zoo`
+    start: str = ""                     # weights to fine-tune: a file, a checkpoint, a run, or one of `ppgan-apps zoo`;
+                                        # those for smaller pictures grow, see growing.py
+    old_lr: float = 1.0                 # of networks that grow: the old layers' rate as a share of lr
     freeze_d: int = 0                   # so many blocks of D, from the picture on, keep the weights they start with
 
     def __post_init__(self):
         for name in ("r1_every", "path_every", "path_batch_shrink", "ada_images"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, should be 1 or more.")
+        if self.old_lr < 0:
+            raise ConfigError(f"old_lr is {self.old_lr}, should be 0 or more.")
         if not -1 < self.ada_target < 1:
             raise ConfigError(f"ada_target is {self.ada_target}, should lie between -1 and 1: it is a mean of signs.")
         if self.freeze_d and not self.start:
@@ -99,28 +103,44 @@ class StyleGAN2(Recipe):
             self.ada_signs = paddle.zeros([2])                 # since its last correction: sum of D's signs, pictures
 
     def _start(self) -> None:
-        """Fills G, D and the running means from the weights that `start` names and the files beside them.
+        """Fills G, D and the running means from the weights that `start` names and the files beside them; those of a
+        smaller size grow.
 
         Raises WeightsError for weights that are not there or of another shape.
         """
         path, part, about, name = _find_weights(self.cfg.start)
-        _check_shape(name, about.get("network"), self.G.arguments)
-        load_strict(self.G, read_weights(path, part), name)
+        state = read_weights(path, part)
+        grows = 0 < growing.generator_size(state) < self.G.size
+        _check_shape(name, about.get("network"), self.G.arguments, {"size"} if grows else set())
+        if grows:
+            self._slow(self.G, growing.grow_generator(self.G, state, name))
+        else:
+            load_strict(self.G, state, name)
         w_mean = about.get("w_mean")
         known = isinstance(w_mean, list) and len(w_mean) == self.cfg.style_dim
         self.w_mean.set_value(np.asarray(w_mean, np.float32) if known else self.G.mean_latent()[0])
         log.info("G starts from %s.", name)
-        state, discriminator = path.with_name("state.safetensors"), path.with_name("D.safetensors")
-        if state.is_file():                                    # of a checkpoint
-            self.path_mean.set_value(read_weights(state).get("path_mean", self.path_mean.numpy()))
+        means, discriminator = path.with_name("state.safetensors"), path.with_name("D.safetensors")
+        if means.is_file():                                    # of a checkpoint
+            self.path_mean.set_value(read_weights(means).get("path_mean", self.path_mean.numpy()))
         if discriminator.is_file():
-            load_strict(self.D, read_weights(discriminator), str(discriminator))
+            state = read_weights(discriminator)
+            if grows:
+                self._slow(self.D, growing.grow_discriminator(self.D, state, str(discriminator)))
+            else:
+                load_strict(self.D, state, str(discriminator))
             log.info("D starts from %s.", discriminator)
         elif self.cfg.freeze_d:
             raise WeightsError(f"freeze_d is {self.cfg.freeze_d}, but there is no {discriminator} whose layers could "
                                "be kept: set freeze_d to 0, or start from a checkpoint folder.")
         else:
             log.info("D starts from scratch: there is no %s.", discriminator)
+
+    def _slow(self, network, names: set[str]) -> None:
+        """Has the optimizer move the parameters called `names` at `old_lr` of its rate."""
+        for name, parameter in network.named_parameters():
+            if name in names:
+                parameter.optimize_attr["learning_rate"] = self.cfg.old_lr
 
     def _freeze_discriminator(self) -> None:
         """Fixes the layers of D nearest to the picture: `freeze_d` residual blocks and the 1x1 convolution before."""
@@ -265,9 +285,10 @@ def _find_weights(start: str) -> tuple[Path, str, dict, str]:
     return path, "", read_metadata(path), str(path)
 
 
-def _check_shape(name: str, stated, wanted: dict) -> None:
-    """Raises WeightsError, which says what to set, when weights state other arguments of their network."""
-    other = {key: value for key, value in stated.items() if wanted.get(key, value) != value} \
+def _check_shape(name: str, stated, wanted: dict, free: set[str]) -> None:
+    """Raises WeightsError, which says what to set, when weights state other arguments of their network, those that are
+    `free` aside."""
+    other = {key: value for key, value in stated.items() if wanted.get(key, value) != value and key not in free} \
         if isinstance(stated, dict) else {}
     if other:
         has, asked = (", ".join(f"{key} {values[key]}" for key in other) for values in (other, wanted))

@@ -16,8 +16,9 @@ import paddle
 from ppgan_apps import checkpoints, config, images, trainer, zoo
 from ppgan_apps.errors import ConfigError, WeightsError
 from ppgan_apps.losses import logistic_discriminator, logistic_generator, r1_penalty
+from ppgan_apps.networks.stylegan2 import StyleGAN2Generator
 from ppgan_apps.steps import ema, frozen, update
-from ppgan_apps.weights import read_metadata, read_weights, save_weights
+from ppgan_apps.weights import load_strict, read_metadata, read_weights, save_weights
 
 ROOT = Path(__file__).parent.parent.parent
 TINY = {"style_dim": 8, "n_mlp": 2, "channel_max": 8, "r1_every": 2, "path_every": 2}
@@ -133,6 +134,36 @@ def test_fine_tuning_starts_where_the_checkpoint_ended(folder, tmp_path, checkpo
     state = read_weights(checkpoint / "state.safetensors")
     assert recipe.path_mean.item() == state["path_mean"].item() != 0
     np.testing.assert_allclose(recipe.w_mean.numpy(), state["w_mean"], atol=1e-6)
+
+
+def test_a_checkpoint_for_smaller_pictures_grows(folder, tmp_path, checkpoint):
+    run = run_of(folder, tmp_path / "grown", 2, start=str(checkpoint))
+    run.data.size = 32
+    recipe, small = config.recipe_class("stylegan2")(run), read_weights(checkpoint / "G_ema.safetensors")
+    assert recipe.path_mean.item() == read_weights(checkpoint / "state.safetensors")["path_mean"].item() != 0
+    z = paddle.randn([4, recipe.G.style_dim])
+    with paddle.no_grad():
+        large = recipe.G_ema([z], noise="stored").numpy()      # [4, 3, 32, 32]
+        other = StyleGAN2Generator(**{**recipe.G.arguments, "size": 16})
+        load_strict(other, small)
+        halved = large.reshape(4, 3, 16, 2, 16, 2).mean((3, 5))
+        assert np.corrcoef(halved.ravel(), other([z], noise="stored").numpy().ravel())[0, 1] > 0.95
+    last = trainer.train(run)
+    grown, before = (read_weights(step / "D.safetensors") for step in (last, checkpoint))
+    assert "convs.3.conv1.0.weight" in grown and "convs.3.conv1.0.weight" not in before   # a block more
+
+
+def test_old_layers_of_grown_networks_learn_at_their_own_rate(folder, tmp_path, checkpoint):
+    run = run_of(folder, tmp_path / "grown", 2, start=str(checkpoint), old_lr=0)
+    run.data.size = 32
+    last, small = trainer.train(run), read_weights(checkpoint / "G_ema.safetensors")
+    grown, critic = read_weights(last / "G.safetensors"), read_weights(last / "D.safetensors")
+    assert all((grown[name] == small[name]).all() for name in small)
+    assert grown["to_rgbs.2.conv.weight"].any()                # it began at 0
+    before = read_weights(checkpoint / "D.safetensors")
+    assert (critic["convs.2.conv1.0.weight"] == before["convs.1.conv1.0.weight"]).all()
+    with pytest.raises(ConfigError, match="old_lr is -1"):
+        run_of(folder, tmp_path / "grown", 2, start=str(checkpoint), old_lr=-1)
 
 
 def test_frozen_layers_keep_every_bit_and_the_others_learn(folder, tmp_path, checkpoint):
