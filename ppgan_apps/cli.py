@@ -453,9 +453,8 @@ def _run_jobs(predictor: Any, jobs: list[tuple[Path, Path]], overwrite: bool) ->
     from tqdm import tqdm
 
     from .overlap import overlapped
-    from .predictors.base import read
     failures = []
-    done = overlapped(jobs, lambda job: read(job[0]), predictor.predict_all,
+    done = overlapped(jobs, lambda job: predictor.opened(job[0]), predictor.predict_all,
                       lambda job, pictures: _write_all(pictures, job[1], overwrite))
     # None: no bar where stderr is no terminal.
     with tqdm(done, total=len(jobs), unit="picture", disable=None, file=sys.stderr) as bar:

@@ -19,6 +19,7 @@ import numpy as np
 
 from .errors import ConfigError, MissingExtra, WeightsError
 from .protobuf import fields
+from .runtime import returning_freed_memory
 from .weights import checked_about
 
 # Paddle 3 writes a program as .json, Paddle 2 as .pdmodel; the weights lie beside it.
@@ -174,7 +175,8 @@ class OpenVinoNetwork(ExportedNetwork):
         if cache is not None:
             settings["CACHE_DIR"] = str(cache)
         try:
-            self._compiled = openvino.Core().compile_model(str(self.path), "CPU", settings)
+            with returning_freed_memory():
+                self._compiled = openvino.Core().compile_model(str(self.path), "CPU", settings)
         except RuntimeError as error:
             raise WeightsError(f"OpenVINO cannot run {self.path} ({one_line(error)}): use another engine."
                                ) from error
@@ -363,7 +365,8 @@ def onnx_session(path: Path, device: str = "cpu"):
     wanted = ["CUDAExecutionProvider"] if device.startswith("gpu") else []
     providers = [name for name in (*wanted, "CPUExecutionProvider") if name in onnxruntime.get_available_providers()]
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        with returning_freed_memory():
+            return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:                                 # onnxruntime's errors have no common base but this
         reason = one_line(error)
         if "xternal data" in reason:

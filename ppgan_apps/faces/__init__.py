@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import NoFaceError
-from .align import FaceCrop, crop_face, crop_portrait, paste_back, with_mask
+from .align import FaceCrop, crop_face, crop_portrait, on_white, paste_back, with_mask
 from .detect import SURE_SCORE, Face, detect
 from .segment import segment
 
 # The width of the band of mask values, around 0.5, that stays between 0 and 1.
 CRISPNESS = 0.3
 
-__all__ = ["Face", "FaceCrop", "crop_face", "crop_portrait", "detect", "paste_back", "prepare_face", "segment",
-           "wanted_faces"]
+__all__ = ["Face", "FaceCrop", "crop_face", "crop_portrait", "cut_out", "detect", "on_white", "paste_back",
+           "prepare_face", "segment", "wanted_faces"]
 
 
 def wanted_faces(image: np.ndarray, which: str, landmarks: str = "embedded", name: object = None) -> list[Face]:
@@ -39,11 +39,15 @@ def prepare_face(image: np.ndarray, face: Face, size: int = 256, segmenter: str 
     `segment`. The crop's mask [size, size] in [0, 1] is 1 on the person (head, hair, neck, shoulders) and 0 outside the
     picture. Raises MissingExtra or WeightsError when the named backend cannot be had.
     """
+    return cut_out(crop_face(image, face, size), face, image.shape[:2], segmenter)
+
+
+def cut_out(crop: FaceCrop, face: Face, picture_size: tuple[int, int], segmenter: str = "embedded") -> FaceCrop:
+    """`prepare_face` for a crop that `crop_face` has made of a picture of (height, width)."""
     from .align import inside, transform
 
-    crop = crop_face(image, face, size)
     mask = crisp(segment(crop.image, transform(face.landmarks, crop.to_crop), backend=segmenter))
-    return with_mask(crop, mask * inside(image.shape[:2], crop.to_crop, size))
+    return with_mask(crop, mask * inside(picture_size, crop.to_crop, len(crop.image)))
 
 
 def crisp(mask: np.ndarray) -> np.ndarray:

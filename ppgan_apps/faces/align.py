@@ -153,9 +153,16 @@ def crop_portrait(image: np.ndarray, face, size: int = 512, expand: float = 1.3)
 def with_mask(crop: FaceCrop, mask: np.ndarray) -> FaceCrop:
     """The crop with `mask` [size, size] in [0, 1] kept and its image laid on white where the mask is 0."""
     mask = np.clip(np.asarray(mask, np.float32), 0, 1)
-    share = mask[..., None]
-    image = crop.image.astype(np.float32) * share + 255.0 * (1 - share)
-    return replace(crop, image=np.rint(image).astype(np.uint8), mask=mask)
+    return replace(crop, image=on_white(crop.image, mask), mask=mask)
+
+
+def on_white(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The uint8 RGB picture [H, W, 3] where the mask [H, W] in [0, 1] says so, white elsewhere."""
+    import cv2
+
+    share = cv2.merge([np.asarray(mask, np.float32)] * 3)
+    white: np.ndarray = 255 - cv2.multiply(255 - picture, share, dtype=cv2.CV_8U)  # rounds
+    return white
 
 
 def paste_back(image: np.ndarray, crop: FaceCrop, result: np.ndarray, feather: float = 0.02) -> np.ndarray:

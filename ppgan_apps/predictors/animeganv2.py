@@ -79,6 +79,10 @@ class AnimeGANv2Predictor(ImagePredictor):
         face a square, by default of 512 pixels; with `paste_back` the photo, changed."""
         return self.predict_all(image)[0]
 
+    def opened(self, path: str | Path) -> np.ndarray:
+        photo = read(path)
+        return self._bounded(photo) if self.faces == "none" else photo
+
     def predict_all(self, image: np.ndarray) -> list[np.ndarray]:
         """One anime, or with faces="all" and without `paste_back` one for each face, best first."""
         photo = checked(image)

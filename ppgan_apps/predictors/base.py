@@ -244,6 +244,11 @@ class ImagePredictor(Predictor):
                 raise type(error)(f"Picture {index} of the batch: {error}") from error
         return results
 
+    def opened(self, path: str | Path) -> np.ndarray:
+        """The picture in a file as `predict_all` takes it, with what of its work can be done while another is drawn.
+        Raises ImageError."""
+        return read(path)
+
     def predict_all(self, image: np.ndarray) -> list[np.ndarray]:
         """Every result that this picture gives: one, except where each face makes its own."""
         return [self.predict(image)]

@@ -142,14 +142,14 @@ class Photo2CartoonPredictor(ImagePredictor):
                 for face in face_tools.wanted_faces(image, self.faces, self.landmarks, name)]
 
     def _crop(self, image: np.ndarray, face) -> tuple:
-        return (face_tools.crop_face(image, face, size=CROP).image,
-                face_tools.prepare_face(image, face, size=CROP, segmenter=self.segmenter))
+        crop = face_tools.crop_face(image, face, size=CROP)
+        return crop.image, face_tools.cut_out(crop, face, image.shape[:2], self.segmenter)
 
     def _cartoons(self, crops: list[tuple]) -> list[Cartoon]:
         side = self.weights.size or CROP
         fed = images.to_array([images.resize(crop.image, (side, side)) for _, crop in crops])  # [N, 3, side, side]
         drawn = [images.resize(picture, (CROP, CROP)) for picture in images.to_images(self._run_network(fed))]
-        return [Cartoon(photo, picture, _on_white(picture, crop.mask), crop)
+        return [Cartoon(photo, picture, face_tools.on_white(picture, crop.mask), crop)
                 for picture, (photo, crop) in zip(drawn, crops, strict=True)]
 
     def _result(self, image: np.ndarray, cartoons: list[Cartoon]) -> np.ndarray:
@@ -160,9 +160,3 @@ def _pasted(image: np.ndarray, cartoons: list[Cartoon]) -> np.ndarray:
     for cartoon in reversed(cartoons):                         # the best face last, so that it lies on top
         image = face_tools.paste_back(image, cartoon.crop, cartoon.drawn)
     return image
-
-
-def _on_white(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The picture where the mask [H, W] in [0, 1] says so, white elsewhere."""
-    weight = np.asarray(mask, np.float32)[..., None]           # [H, W, 1]
-    return np.rint(picture * weight + 255 * (1 - weight)).astype(np.uint8)
