@@ -98,6 +98,18 @@ def test_family_pages_have_equation_numbers_and_show_the_recorded_run(page):
     assert recorded
 
 
+def test_the_table_of_recorded_runs_says_what_their_pages_say():
+    rows = re.findall(r"^\| \[(\w+)\]\(\w+\.md\) \| ([\d,]+) x (\d+) \| ([\d.]+) \| ([\d.]+) \|",
+                      (DOCS / "training" / "README.md").read_text(encoding="utf-8"), re.M)
+    assert sorted(row[0] for row in rows) == sorted(path.stem for path in (DOCS / "training").glob("*_*.md"))
+    for name, steps, pictures, untrained, end in rows:
+        page = (DOCS / "training" / f"{name}.md").read_text(encoding="utf-8")
+        assert f"{steps} steps of {pictures} pictures" in page
+        measured = re.search(r"from ([\d.]+) untrained to ([\d.]+) at the end", page).groups()
+        for rounded, exact in zip((untrained, end), measured, strict=True):
+            assert float(rounded) == pytest.approx(float(exact), abs=0.51 * 10.0 ** -len(rounded.partition(".")[2])), name
+
+
 def yaml_of(run):
     """The YAML in the command of a recorded run's page."""
     return ROOT / re.search(r"--config-file (configs/\w+\.yaml)", run.read_text(encoding="utf-8"))[1]
