@@ -76,7 +76,7 @@ def main() -> int:
 # ---- The models
 
 def photo2cartoon(arguments: argparse.Namespace) -> None:
-    heads = held_out_heads(arguments.data, redraw=False)
+    heads = held_out_heads(arguments.data)
     drawn = {label: [predictor.predict_crop(head) for head in heads]
              for label, predictor in drawers("Photo2CartoonPredictor", arguments.before).items()}
     lines = ["| pictures | number | weights | PSNR | crispness | landmarks | white |", "|---|---|---|---|---|---|---|"]
@@ -97,7 +97,7 @@ def photo2cartoon(arguments: argparse.Namespace) -> None:
 
 
 def anime2real(arguments: argparse.Namespace) -> None:
-    heads = held_out_heads(arguments.data, redraw=True)
+    heads = held_out_heads(arguments.data)
     lines = ["| weights | PSNR | crispness | landmarks | feature distance |", "|---|---|---|---|---|"]
     drawn = {label: [predictor.predict(head.drawing) for head in heads]
              for label, predictor in drawers("Anime2RealPredictor", arguments.before).items()}
@@ -147,7 +147,7 @@ GROUPS = ["all", "female", "male", *(name for *_, name in AGES), "lighter skin",
 
 # ---- Pictures that were not trained on
 
-def held_out_heads(data: Path, redraw: bool) -> list[Head]:
+def held_out_heads(data: Path) -> list[Head]:
     """The portraits kept back, found, cropped and cut out by the embedded face models, as the predictor does."""
     table = data / "portraits" / "attributes.csv"
     if not table.is_file():
@@ -155,10 +155,10 @@ def held_out_heads(data: Path, redraw: bool) -> list[Head]:
     with open(table, encoding="utf-8", newline="") as stream:
         rows = sorted(csv.DictReader(stream), key=lambda row: row["file"])
     return [head for row in rows[HOLD_OUT - 1::HOLD_OUT]
-            if (head := _head(data / "portraits" / row["file"], row, redraw))]
+            if (head := _head(data / "portraits" / row["file"], row))]
 
 
-def _head(path: Path, row: dict[str, str], redraw: bool) -> Head | None:
+def _head(path: Path, row: dict[str, str]) -> Head | None:
     import cv2
     photo = images.read_image(path)
     found = detect(photo)
@@ -171,7 +171,7 @@ def _head(path: Path, row: dict[str, str], redraw: bool) -> Head | None:
     light = np.median([lab[int(y), int(x), 0] for x, y in cheeks])
     age = next(name for least, most, name in AGES if least <= int(row["age"]) < most)
     groups = (row["sex"], age, "darker skin" if light < DARK else "lighter skin")
-    drawing = rendering.cartoon(crop.image, crop.mask, landmarks, redraw)
+    drawing = rendering.cartoon(crop.image, crop.mask, landmarks, redraw=False)
     return Head(path.stem, groups, crop.image, crop.mask, landmarks, drawing)
 
 

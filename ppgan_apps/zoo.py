@@ -28,7 +28,7 @@ EMBEDDED_SUMS: dict[str, tuple[int, str]] = {
     "photo2cartoon-embedded.safetensors":
         (8_342_278, "06c4517b7c097fcae51f3a7c0f683b5a83947a927d0e2e451d53ac07e315452e"),
     "anime2real-embedded.safetensors":
-        (5_725_134, "51674bce2ce01751d84a069a399b8a91840b7ef64d8a2c4bd6b964eb74034ce0"),
+        (5_725_134, "507e09a2718cad090d15372c5aeed19d730ad503f7899d326c72eb050d7b0b89"),
     "animeganv2-pastel.safetensors":
         (3_264_614, "4f082dbcdc150b2400ed8aba79cd5d190496b3f21cf27f69768b11c15db7b177"),
     "animeganv2-comic.safetensors":

@@ -107,7 +107,8 @@ def test_the_table_of_recorded_runs_says_what_their_pages_say():
         assert f"{steps} steps of {pictures} pictures" in page
         measured = re.search(r"from ([\d.]+) untrained to ([\d.]+) at the end", page).groups()
         for rounded, exact in zip((untrained, end), measured, strict=True):
-            assert float(rounded) == pytest.approx(float(exact), abs=0.51 * 10.0 ** -len(rounded.partition(".")[2])), name
+            last_digit = 10.0 ** -len(rounded.partition(".")[2])
+            assert float(rounded) == pytest.approx(float(exact), abs=0.51 * last_digit), name
 
 
 def yaml_of(run):
