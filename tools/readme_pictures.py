@@ -48,17 +48,10 @@ def photo2cartoon(photos: Path) -> np.ndarray:
 
 
 def anime2real(photos: Path) -> np.ndarray:
-    """Cartoons drawn by rules (ppgan_apps/rendering.py) above, what the network makes of them below."""
-    from ppgan_apps import Anime2RealPredictor, rendering
-    from ppgan_apps.faces import detect, prepare_face
-    predictor = Anime2RealPredictor(style="embedded")
-    cartoons = []
-    for name in FACES:
-        photo = read(photos, name)
-        face = detect(photo)[0]
-        crop = prepare_face(photo, face)
-        landmarks = face.landmarks @ crop.to_crop[:, :2].T + crop.to_crop[:, 2]   # [68, 2], in the crop's pixels
-        cartoons.append(rendering.cartoon(crop.image, crop.mask, landmarks))
+    """The cartoons of `photo2cartoon` above, what the network makes of them below."""
+    from ppgan_apps import Anime2RealPredictor, Photo2CartoonPredictor
+    cartoonist, predictor = Photo2CartoonPredictor(style="embedded"), Anime2RealPredictor(style="embedded")
+    cartoons = [cartoonist.predict(read(photos, name)) for name in FACES]
     return sheet(cartoons, [predictor.predict(cartoon) for cartoon in cartoons])
 
 
