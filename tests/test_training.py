@@ -29,6 +29,7 @@ SMALL = {
     "gan": "recipe.g_width=8 recipe.d_width=4 batch_size=2",
     "dcgan": _DCGAN,
     "dcgan_avatars": "recipe.width=2 batch_size=2",
+    "dcgan_avatars_96": "recipe.width=2 batch_size=2",
     "lsgan": _DCGAN,
     "wgan": _DCGAN + " recipe.critic_steps=2",
     "wgan_gp": _DCGAN + " recipe.critic_steps=2",
@@ -61,8 +62,8 @@ FOLDERS = {"photo2cartoon": {"path_a": "photo", "path_b": "style"}, "pix2pix": {
            **dict.fromkeys(["cyclegan", "ugatit"], {"path_a": "photo", "path_b": "style"}),
            **dict.fromkeys(["animegan", "cartoongan"], {"photo": "photo", "style": "style", "smooth": "smooth"}),
            **dict.fromkeys(["gan", "dcgan", "lsgan", "wgan", "cgan"], {"path": "mnist"}),
-           **dict.fromkeys(["gan_avatars", "dcgan_avatars", "dcgan_avatars_32", "lsgan_avatars", "wgan_avatars",
-                            "wgan_gp", "cgan_avatars"], {"path": "photo"})}
+           **dict.fromkeys(["gan_avatars", "dcgan_avatars", "dcgan_avatars_32", "dcgan_avatars_96", "lsgan_avatars",
+                            "wgan_avatars", "wgan_gp", "cgan_avatars"], {"path": "photo"})}
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
 
 

@@ -1,4 +1,4 @@
-"""Two pairs of DCGAN networks (Radford 2016, arXiv 1511.06434): the paper's for 8, 16, 32 ... px, and one for 96 px."""
+"""Two pairs of DCGAN networks (Radford 2016, arXiv 1511.06434): the paper's for 8, 12, 16, 24 ... px; one for 96 px."""
 from __future__ import annotations
 
 import paddle
@@ -13,10 +13,11 @@ LABEL_DIM = 50                               # numbers that a label becomes befo
 class DCGANGenerator(nn.Layer):
     """Latents [N, latent_dim], and labels [N] when there are classes, to pictures [N, channels, size, size] in [-1, 1].
 
-    A transposed convolution to 4x4, then one for each doubling: four in all at 32 px, with 4, 2, 1 x `width` maps.
+    A transposed convolution to 4x4 (6x6), then one for each doubling: four in all at 32 (48) px, with 4, 2, 1 x `width`
+    maps.
 
     Args:
-        size: a power of two from 8 on.
+        size: a power of two from 8 on, or three times one from 12 on, which begins at 6x6 instead of the paper's 4x4.
         momentum: share of the running statistics that batch normalisation keeps at each step.
         classes: 0, or the number of labels; a label's embedding is put beside z (Mirza 2014, section 3.2).
     Convolutions start as N(0, 0.02). Raises ValueError for another size.
@@ -27,11 +28,12 @@ class DCGANGenerator(nn.Layer):
         super().__init__()
         self.arguments = {"size": size, "latent_dim": latent_dim, "width": width, "channels": channels,
                           "momentum": momentum, "classes": classes}
-        widest = width * 2 ** (_doublings(size) - 1)
+        start, doublings = _start_and_doublings(size)
+        widest = width * 2 ** (doublings - 1)
         if classes:
             self.embedding = _embedding(classes)
         inputs = latent_dim + (LABEL_DIM if classes else 0)
-        layers = [transposed_convolution(inputs, widest, 4, 1, 0, weight_attr=normal_attr(), biased=False),
+        layers = [transposed_convolution(inputs, widest, start, 1, 0, weight_attr=normal_attr(), biased=False),
                   _batch_norm(widest, momentum), nn.ReLU()]
         while widest > width:
             layers += [*_doubling(widest, widest // 2, momentum)]
@@ -53,7 +55,7 @@ class DCGANDiscriminator(nn.Layer):
         dropout: share of the values dropped after each activation in training.
         classes: 0, or the number of labels; a label's embedding is put beside the features at 4x4, and one more layer
             sees both (Mirza 2014, section 3.2).
-    Convolutions start as N(0, 0.02). Raises ValueError when `size` is no power of two from 8 on.
+    Convolutions start as N(0, 0.02). Raises ValueError for a size that the generator does not have.
     """
 
     def __init__(self, size: int = 32, width: int = 64, channels: int = 3, norm: bool = True, momentum: float = 0.9,
@@ -62,7 +64,8 @@ class DCGANDiscriminator(nn.Layer):
         self.arguments = {"size": size, "width": width, "channels": channels, "norm": norm, "momentum": momentum,
                           "dropout": dropout, "classes": classes}
         layers = _halving(channels, width, None, dropout)
-        for _ in range(_doublings(size) - 1):
+        start, doublings = _start_and_doublings(size)
+        for _ in range(doublings - 1):
             layers += _halving(width, 2 * width, momentum if norm else None, dropout)
             width *= 2
         self.features = nn.Sequential(*layers)
@@ -70,12 +73,12 @@ class DCGANDiscriminator(nn.Layer):
             self.embedding = _embedding(classes)
             self.joint = nn.Sequential(convolution(width + LABEL_DIM, width, 3, 1, 1, weight_attr=normal_attr()),
                                        nn.LeakyReLU(0.2))
-        self.head = convolution(width, 1, 4, weight_attr=normal_attr())
+        self.head = convolution(width, 1, start, weight_attr=normal_attr())
 
     def forward(self, x, labels=None):
         x = self.features(x)                                   # [N, 4 * width, 4, 4] at 32 px
         if labels is not None:
-            label = self.embedding(labels).unsqueeze([2, 3]).expand([len(x), LABEL_DIM, 4, 4])
+            label = self.embedding(labels).unsqueeze([2, 3]).expand([len(x), LABEL_DIM, *x.shape[2:]])
             x = self.joint(paddle.concat([x, label], 1))
         return self.head(x).reshape([len(x), 1])
 
@@ -143,11 +146,13 @@ class BasicBlock(nn.Layer):
         return nn.functional.relu(self.shortcut(x) + self.body(x))
 
 
-def _doublings(size: int) -> int:
-    """How often 4 is doubled to give `size`."""
-    if size < 8 or size & (size - 1):
-        raise ValueError(f"size is {size}, should be a power of two from 8 on.")
-    return size.bit_length() - 3
+def _start_and_doublings(size: int) -> tuple[int, int]:
+    """The side that the maps begin with, 4 or 6, and how often it is doubled to give `size`."""
+    start = 6 if size % 3 == 0 else 4
+    doublings = (size // start).bit_length() - 1
+    if doublings < 1 or start << doublings != size:
+        raise ValueError(f"size is {size}, should be a power of two from 8 on, or three times one from 12 on.")
+    return start, doublings
 
 
 def _doubling(inputs: int, outputs: int, momentum: float) -> list[nn.Layer]:

@@ -9,7 +9,6 @@ import paddle
 
 from ..data import LabelledImages
 from ..errors import ConfigError
-from ..networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from .dcgan import DCGAN, Config
 
 _SAMPLES = 8                                                   # of each label in a preview
@@ -22,15 +21,12 @@ class CGAN(DCGAN):
 
     def networks(self):
         cfg, data, classes = self.cfg, self.run.data, len(self.run.data.classes)
-        if cfg.network != "dcgan" or data.size < 8 or data.size & (data.size - 1):
-            raise ConfigError(f"cgan uses the network 'dcgan' at a power of two from 8 px on, not '{cfg.network}' at "
-                              f"{data.size} px.")
+        if cfg.network != "dcgan":
+            raise ConfigError(f"cgan uses the network 'dcgan', not '{cfg.network}'.")
         if classes < 2:
             raise ConfigError(f"{data.path} has no labels: name a column of its attributes with data.label, or sort "
                               f"the pictures into one sub-folder for each label.")
-        return (DCGANGenerator(data.size, cfg.latent_dim, cfg.width, data.channels, cfg.norm_momentum, classes),
-                DCGANDiscriminator(data.size, cfg.width, data.channels, self.norm, cfg.norm_momentum, cfg.dropout,
-                                   classes))
+        return self.paper_networks(classes)
 
     def generate(self, batch):
         return self.G(self.latents(len(batch["real"])), batch["label"])

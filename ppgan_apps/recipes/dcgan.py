@@ -21,7 +21,7 @@ from .gan import GAN
 class Networks:
     """The part of the `recipe` section that says how large the networks are; lsgan, wgan, wgan_gp and cgan share it."""
 
-    network: Literal["dcgan", "avatar"] = "dcgan"   # dcgan: 8, 16, 32 ... px; avatar: 96 px
+    network: Literal["dcgan", "avatar"] = "dcgan"   # dcgan: 8, 12, 16, 24 ... px; avatar: 96 px
     latent_dim: int = 100               # length of z
     # z is drawn from N(0, 1), as in the authors' dcgan.torch, or evenly from [0, 1); the paper: evenly from [-1, 1]
     latent: Literal["normal", "uniform"] = "normal"
@@ -64,10 +64,16 @@ class DCGAN(GAN):
                                   f"'avatar' needs 96 and a multiple of 9.")
             return (AvatarGenerator(cfg.latent_dim, cfg.width, channels, cfg.norm_momentum),
                     AvatarDiscriminator(cfg.width, channels, self.outputs, self.norm, cfg.norm_momentum, cfg.dropout))
-        if size < 8 or size & (size - 1):
-            raise ConfigError(f"data.size is {size}, should be a power of two from 8 on, or 96 with network: avatar.")
-        return (DCGANGenerator(size, cfg.latent_dim, cfg.width, channels, cfg.norm_momentum),
-                DCGANDiscriminator(size, cfg.width, channels, self.norm, cfg.norm_momentum, cfg.dropout))
+        return self.paper_networks()
+
+    def paper_networks(self, classes: int = 0):
+        """G and D of the paper, with labels where there are classes. Raises ConfigError for a size they do not have."""
+        cfg, size, channels = self.cfg, self.run.data.size, self.run.data.channels
+        try:
+            return (DCGANGenerator(size, cfg.latent_dim, cfg.width, channels, cfg.norm_momentum, classes),
+                    DCGANDiscriminator(size, cfg.width, channels, self.norm, cfg.norm_momentum, cfg.dropout, classes))
+        except ValueError as error:
+            raise ConfigError(f"data.{error}") from None
 
     def optimizer(self, network):
         return paddle.optimizer.Adam(self.cfg.lr, beta1=self.cfg.beta1, beta2=self.cfg.beta2,

@@ -133,7 +133,15 @@ def test_weights_start_with_a_deviation_of_a_fiftieth():
     assert weights and all(abs(float(weight.std()) - 0.02) < 0.002 for weight in weights)
 
 
-@pytest.mark.parametrize("size", [4, 24, 96])
+@pytest.mark.parametrize("size, start", [(12, 6), (24, 6), (32, 4), (96, 6)])
+def test_sizes_begin_at_four_or_six(size, start):
+    generator, discriminator = DCGANGenerator(size, 5, 2), DCGANDiscriminator(size, 2)
+    assert generator.layers[0].weight.shape[2:] == discriminator.head.weight.shape[2:] == [start, start]
+    pictures = generator(paddle.randn([2, 5]))
+    assert pictures.shape == [2, 3, size, size] and discriminator(pictures).shape == [2, 1]
+
+
+@pytest.mark.parametrize("size", [3, 4, 6, 20, 36, 100])
 def test_other_sizes_are_refused(size):
     for network in (DCGANGenerator, DCGANDiscriminator):
         with pytest.raises(ValueError, match="power of two"):
