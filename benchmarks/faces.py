@@ -34,7 +34,7 @@ import numpy as np  # noqa: E402
 import ppgan_apps  # noqa: E402, F401  (settles flags before Paddle is imported)
 from ppgan_apps.errors import SuiteError  # noqa: E402
 from ppgan_apps.faces import Face, detect, segment  # noqa: E402
-from ppgan_apps.faces.align import crop_face, eye_line_angle, rotation, transform, warp  # noqa: E402
+from ppgan_apps.faces.align import angle_difference, crop_face, eye_line_angle, rotation, transform, warp  # noqa: E402
 from ppgan_apps.faces.landmarks import box_of_landmarks, load_placer  # noqa: E402
 from ppgan_apps.images import read_image  # noqa: E402
 
@@ -63,14 +63,9 @@ def is_on(face: Face, points: np.ndarray) -> bool:
     return float(np.linalg.norm(box_of_landmarks(face.landmarks)[0] - centre)) < 0.3 * width
 
 
-def difference(one: float, other: float) -> float:
-    """Of two angles in degrees, in [-180, 180)."""
-    return (one - other + 180) % 360 - 180
-
-
 def angle_error(found: np.ndarray, points: np.ndarray) -> float:
     """How many degrees two sets of 68 points differ in their eye line."""
-    return abs(difference(eye_line_angle(found), eye_line_angle(points)))
+    return abs(angle_difference(eye_line_angle(found), eye_line_angle(points)))
 
 
 def point_error(found: np.ndarray, points: np.ndarray) -> float:
@@ -133,7 +128,7 @@ def measure_landmarks(pictures: Pictures, backend: str) -> None:
                     lost.append(f"{name} at {angle}")
                     continue
                 errors[name, angle] = point_error(found[0].landmarks, target)
-                angles[name, angle] = difference(eye_line_angle(found[0].landmarks), eye_line_angle(target))
+                angles[name, angle] = angle_difference(eye_line_angle(found[0].landmarks), eye_line_angle(target))
         print(f"\n{title}: {len(names)} pictures, each at {ANGLES} degrees; {len(lost)} not found {lost or ''}")
         values = np.array(list(errors.values()))
         print(f"  point error: mean {values.mean():.4f}, median {np.median(values):.4f}, largest {values.max():.4f}")

@@ -38,7 +38,7 @@ EMBEDDED_SUMS: dict[str, tuple[int, str]] = {
     "stylegan2-avatars.safetensors":
         (649_272, "383581a9efdbc2c3f5f80c89a9146a18553324cc99166e5ced72cdd9414b84ca"),
     "faces-landmarks.safetensors":
-        (1_295_376, "f4bca3cd4981ecf07b7cbec1585d067305ee81b84ad447fac8f7f59352e0316c"),
+        (1_295_376, "14f93db6b18b024d9c9717cf838ac7dbf7ae3ed5f0dc7a7a19759eadecf88ea9"),
     "faces-segmenter.safetensors":
         (300_810, "b7de425f283868b2e655e09cbf92b405c5d2733cf46b390ffc1ab2d85b8a2283"),
 }

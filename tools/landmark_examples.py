@@ -81,7 +81,7 @@ class Jitter:
 
 
 # The first look is from the detector's box; the careful one from the box and angle that the first answer implies.
-JITTERS = {"first": Jitter(8, 0.6, 0.07, 0.10), "careful": Jitter(4, 0.0, 0.03, 0.05)}
+JITTERS = {"first": Jitter(8, 0.6, 0.07, 0.10), "careful": Jitter(6, 0.0, 0.035, 0.06)}
 
 
 def example(everyone: list[list[Head]], side: int, jitter: Jitter, random: np.random.Generator, plain: float = 0.25):
@@ -106,7 +106,7 @@ def example(everyone: list[list[Head]], side: int, jitter: Jitter, random: np.ra
     patch = warp(head.image, matrix, side, border=None)
     if random.random() < 0.07:  # the picture ends here
         patch = cut_off(patch, random)
-    if random.random() < 0.3:
+    if random.random() < 0.4:
         depth = scale * head.mesh[:, 2:]
         patch = relight(patch, np.concatenate([transform(head.mesh[:, :2], matrix), depth], axis=1), random)
     patch = degrade_grey(wear(patch, points, random), random)
@@ -184,13 +184,12 @@ def wear(patch: np.ndarray, points: np.ndarray, random: np.random.Generator) -> 
     """Glasses, sunglasses, hair over the face, a hat's brim, a hand or a cup drawn on a grey patch: photographs have
     them, the portraits few.
     """
-    chance = random.random()
-    if chance < 0.27:
-        return wear_glasses(patch, points, random)
-    if chance < 0.34:
-        return wear_hair(patch, points, random)
-    if chance < 0.42:
-        return hide_a_part(patch, points, random)
+    if random.random() < 0.3:
+        patch = wear_glasses(patch, points, random)
+    if random.random() < 0.15:
+        patch = wear_hair(patch, points, random)
+    if random.random() < 0.08:
+        patch = hide_a_part(patch, points, random)
     return patch
 
 
@@ -228,10 +227,10 @@ def wear_glasses(patch: np.ndarray, points: np.ndarray, random: np.random.Genera
     if dark:
         inside = lenses > 0
         tone = random.uniform(0, 90) + np.zeros(patch.shape)
-        if random.random() < 0.4:
+        if random.random() < 0.5:
             cells = int(random.integers(2, 9))
             sky = cv2.resize(random.integers(0, 256, (cells, cells), np.uint8), patch.shape[::-1], interpolation=3)
-            tone = np.clip(tone + 0.6 * sky, 0, 255)
+            tone = np.clip(tone + random.uniform(0.4, 1) * sky, 0, 255)
         strength = random.uniform(0.7, 1)
         drawn[inside] = (strength * tone + (1 - strength) * patch)[inside].astype(np.uint8)
     return drawn
@@ -243,8 +242,8 @@ def wear_hair(patch: np.ndarray, points: np.ndarray, random: np.random.Generator
     forehead = points[27] + 0.9 * (points[27] - points[33])
     drawn = np.ascontiguousarray(patch)
     shade = random.uniform(0, 140)
-    if random.random() < 0.3:  # a brim or a fringe
-        low = points[17:27].mean(axis=0) + random.uniform(-0.5, 0.15) * (points[33] - points[27])
+    if random.random() < 0.5:  # a brim or a fringe
+        low = points[17:27].mean(axis=0) + random.uniform(-0.5, 0.3) * (points[33] - points[27])
         across = points[26] - points[17]
         up = points[27] - points[33]
         corners = np.array([low - 1.3 * across, low + 1.3 * across, low + 1.3 * across + 2 * up,

@@ -84,7 +84,7 @@ def landmark_loss(guess, points):
     truth = points[:, LEFT_EYE_OUTER] - points[:, RIGHT_EYE_OUTER]
     across = (line[:, 1] * truth[:, 0] - line[:, 0] * truth[:, 1]) / (truth * truth).sum(axis=-1)
     eyes = distance[:, 36:48].mean()
-    return distance.mean() + 0.5 * eyes + 0.3 * across.abs().mean()
+    return distance.mean() + 0.5 * eyes + 0.5 * across.abs().mean()
 
 
 def landmark_batches(everyone: list, side: int, options: argparse.Namespace):

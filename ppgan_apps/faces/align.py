@@ -45,6 +45,11 @@ def eye_line_angle(landmarks: np.ndarray) -> float:
     return float(np.degrees(np.arctan2(y, x)))
 
 
+def angle_difference(one: float, other: float) -> float:
+    """Of two angles in degrees, in [-180, 180)."""
+    return (one - other + 180) % 360 - 180
+
+
 def rotation(angle: float) -> np.ndarray:
     """The 2x2 matrix that turns screen points (y down) by `-angle` degrees: it levels a line whose angle is `angle`."""
     cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))

@@ -15,8 +15,9 @@ from ppgan_apps.faces.detect import merge, overlap
 from ppgan_apps.images import read_image
 
 LABELS = np.load(Path(__file__).parent / "labels.npz")
-# Eyes that cannot be seen: mirrored sunglasses, hair and shadow over one eye.
-HIDDEN_EYES = {"010", "021"}
+# Every fourth, and the hardest: mirrored sunglasses, glasses under a fringe. Left out is 021: of its right eye hair and
+# shadow leave half, and mediapipe, with which the lines are compared, puts that eye beside it.
+TURNED = sorted({*FRONTAL[::4], "010", "034"} - {"021"})
 
 
 @pytest.mark.parametrize("name", FRONTAL)
@@ -28,16 +29,12 @@ def test_every_frontal_face_is_the_first_one_found(shared, name):
 @pytest.mark.parametrize("angle", [-30, -15, 15, 30])
 def test_the_eye_line_of_turned_photographs(shared, angle):
     errors = {}
-    for name in FRONTAL[::4]:
+    for name in TURNED:
         image, points = turn(read_image(shared / "data" / "photos" / f"{name}.jpg"), LABELS[f"photo_{name}"], angle)
         faces = detect(image)
         assert faces and is_on(faces[0], points), name
-        if name not in HIDDEN_EYES:
-            errors[name] = angle_error(faces[0].landmarks, points)
-    # Three degrees is the aim. It is missed, by up to three more, on glasses and on heads turned sideways (034, 046),
-    # where mediapipe's eye corners, with which these are compared, are themselves a degree or two off.
-    values = np.array(list(errors.values()))
-    assert np.median(values) < 2 and (values < 3).mean() >= 0.75 and values.max() < 6, errors
+        errors[name] = angle_error(faces[0].landmarks, points)
+    assert max(errors.values()) < 3, errors
 
 
 def test_a_face_in_a_very_dark_picture_is_found(shared):
