@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ppgan_apps import zoo
 from ppgan_apps.config import families
 from tests.docs_pages import CHINESE, DOCS, ENGLISH, ROOT, blocks, name_of
 
@@ -109,6 +110,14 @@ def test_the_table_of_recorded_runs_says_what_their_pages_say():
         for rounded, exact in zip((untrained, end), measured, strict=True):
             last_digit = 10.0 ** -len(rounded.partition(".")[2])
             assert float(rounded) == pytest.approx(float(exact), abs=0.51 * last_digit), name
+
+
+@pytest.mark.parametrize("page", ["weights.md", "cn/weights.md"])
+def test_every_embedded_record_is_listed_with_its_card(page):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for file in zoo.EMBEDDED_SUMS:
+        assert f"/pretrained/{Path(file).stem}.md)" in text, file
+        assert f"(card-{Path(file).stem})=" in (DOCS / "cards.md").read_text(encoding="utf-8"), file
 
 
 def yaml_of(run):
