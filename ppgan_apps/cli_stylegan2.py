@@ -15,7 +15,6 @@ if TYPE_CHECKING:                                              # --help should n
     import numpy as np
 
 LAYERS = "coarse (4-8 px), middle (16-32), fine (64 and more), all, layer numbers such as 0-3,7, or several of these"
-DCGAN_AVATARS = "dcgan-avatars"                                # what --model-type calls them; of sweep alone
 SMALLEST_FRAME = 256                                           # smaller ones are enlarged, so that players show them
 CLIP_PICTURES = 150                                            # of a projection's search, at most
 LARGEST_CLIP_CELL = 512
@@ -44,7 +43,6 @@ examples:
 examples:
   ppgan-apps styleganv2 sweep --seed 7 --coordinates 0-4 a strip of 20 for each of five numbers of z: sweep.png
   ppgan-apps styleganv2 sweep --seed 7 --coordinates 12 --space w --range -4..4
-  ppgan-apps styleganv2 sweep --model-type dcgan-avatars --coordinates 0-9
   ppgan-apps styleganv2 sweep --weight-path output/dcgan_avatars --coordinates 0-9"""),
     "project": ("the latent whose picture is closest to a given one", """\
 examples:
@@ -214,9 +212,9 @@ def _sweep(arguments: argparse.Namespace) -> None:
     coordinates = latents.numbers(arguments.coordinates, latents.SEEDS, "The list of coordinates")
     path, = _free(arguments, "sweep.png")
     span = _span("--range", arguments.range) if arguments.range else None
-    if arguments.model_type == DCGAN_AVATARS or _family(arguments.weight_path) in dcgan.FAMILIES:
+    if _family(arguments.weight_path) in dcgan.FAMILIES:
         if arguments.space != "z":
-            raise ConfigError(f"{arguments.weight_path or DCGAN_AVATARS} has no w: sweep its z.")
+            raise ConfigError(f"{arguments.weight_path} has no w: sweep its z.")
         predictor: Any = dcgan.DCGANPredictor(arguments.weight_path, arguments.output, arguments.latent,
                                               arguments.device, arguments.engine)
         values = _evenly(span or dcgan.RANGES[predictor.latent], arguments.count)
