@@ -21,8 +21,8 @@ NETWORKS_FILE = "faces-landmarks.safetensors"
 PARTS = ("first", "careful")
 # The networks' patches show this many times the side of the face's box.
 CONTEXT = 1.5
-# How often the careful network looks: twice, and on until the eye line moves by less than SETTLED degrees; mostly twice
-# is enough. Under glasses and hair an answer may take two more looks to settle.
+# How often the careful network looks: twice, and on until the eye line moves by less than SETTLED degrees. Under
+# glasses and hair an answer may take two more looks to settle.
 LEAST_LOOKS, MOST_LOOKS, SETTLED = 2, 4, 0.3
 
 # dlib's predictors look at a grey square of PATCH pixels in which the face's box has FACE pixels.
