@@ -12,6 +12,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle.autograd import PyLayer
 
+from .sharing import current
+
 # The low-pass filter of the wavelet sym6 (Daubechies 1992, "least asymmetric" with six vanishing moments), whose
 # shifts by two are orthonormal: doubling a signal with it and halving the result gives the signal back.
 SYM6 = np.array([0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633,
@@ -19,6 +21,12 @@ SYM6 = np.array([0.015404109327027373, 0.0034907120842174702, -0.117990111148190
                  -0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148])
 _CENTRE = float(np.arange(len(SYM6)) @ SYM6 / SYM6.sum())      # in samples of the fine grid: the filter's delay
 _GREY = np.full((3, 3), 1 / 3)                                 # projects a colour onto its grey
+
+
+def share_random() -> np.random.Generator:
+    """What decides the augmentation of this process's share of a batch; follows from Paddle's random state."""
+    # The seed is everybody's; the share's number keeps two shares from being changed alike.
+    return np.random.default_rng([int(paddle.randint(0, 2**31 - 1, [1]).item()), current().number])
 
 
 # ---------------------------------------------------------------------------------------------------------------------

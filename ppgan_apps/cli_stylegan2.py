@@ -179,7 +179,7 @@ def _walk(arguments: argparse.Namespace) -> None:
     predictor = _predictor(arguments)
     frames = predictor.walk(seeds, arguments.frames, arguments.interpolation == "spherical", arguments.loop,
                             arguments.truncation, arguments.cutoff)
-    scale = arguments.scale or max(1, -(-SMALLEST_FRAME // predictor.network.size))
+    scale = arguments.scale or max(1, -(-SMALLEST_FRAME // predictor.size))
     enlarged = (_enlarged(frame, scale) for frame in _bar(frames, "frame", arguments.frames))
     _tell([clips.write_clip(path, enlarged, arguments.fps)])
 
@@ -332,7 +332,7 @@ def _predictor(arguments: argparse.Namespace) -> Any:
     if not 0 <= getattr(arguments, "truncation", 1.0) <= 2:
         raise ConfigError(f"The truncation is {arguments.truncation}: use a number from 0 to 2.")
     predictor = cli.stylegan2_predictor(arguments)
-    layers, cutoff = predictor.network.n_latent, getattr(arguments, "cutoff", None)
+    layers, cutoff = predictor.n_latent, getattr(arguments, "cutoff", None)
     if cutoff and cutoff > layers:
         raise ConfigError(f"The cutoff is {cutoff}: these weights have {layers} layers.")
     return predictor

@@ -128,7 +128,7 @@ def latent_path(recipe) -> LatentPath:
     Raises ConfigError for a family that does not draw from latents.
     """
     import paddle
-    network = getattr(recipe, recipe.deliver)
+    network = recipe.delivered
     if hasattr(network, "mapping") and hasattr(network, "synthesis"):
         def draw(random, count):
             z = random.standard_normal((count, recipe.cfg.style_dim)).astype(np.float32)

@@ -32,6 +32,8 @@ NETWORKS = ("animeganv2:AnimeGANv2Generator", "photo2cartoon:Photo2CartoonGenera
             "resnet:ResnetGenerator", "cartoongan:CartoonGANGenerator", "animegan:AnimeGANGenerator",
             "ugatit:UGATITGenerator", "stylegan2:StyleGAN2Generator", "dcgan:DCGANGenerator", "dcgan:AvatarGenerator",
             "mlp:MLPGenerator")
+# Of faces: run in another engine as generators are, though no weights of users are for them.
+FACE_NETWORKS = ("LandmarkNet", "PortraitSegmenter")
 WITH_HEATMAP = ("Photo2CartoonGenerator", "UGATITGenerator")
 
 
@@ -94,6 +96,8 @@ def describe(network, about: Mapping[str, Any] = (), latent: str = "z", truncati
         return _latent_subject(FromLatents(network, latent, truncation, mean_w), about)
     if "latent_dim" in arguments:
         return _noise_subject(network, about)
+    if name in FACE_NETWORKS:
+        return _face_subject(network, about)
     return _picture_subject(network, about)
 
 
@@ -116,6 +120,18 @@ def _picture_subject(network, about: dict[str, Any]) -> Subject:
     given = {"range": [-1, 1], "layout": "NCHW", "channels": "RGB", "multiple_of": stride, **about.pop("input", {})}
     return Subject(network, (Input("photo", ("batch", channels, height, width)),), outputs, samples,
                    {**about, "input": given})
+
+
+def _face_subject(network, about: dict[str, Any]) -> Subject:
+    side = network.side
+    if type(network).__name__ == "LandmarkNet":
+        channels, points = 1, ("batch", network.points, 2)
+        outputs = {"from_shape": points, "from_heat": points}
+    else:
+        channels, outputs = 3, {"logits": ("batch", 1, side, side)}
+    random = np.random.RandomState(0).uniform(-1, 1, (2, channels, side, side))
+    samples = {"random": (random.astype(np.float32),), "picture": (_photo(side, side, channels),)}
+    return Subject(network, (Input("photo", ("batch", channels, side, side)),), outputs, samples, about)
 
 
 def parts_for_tiles(subject: Subject) -> dict[str, Subject]:

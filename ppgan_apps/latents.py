@@ -58,6 +58,11 @@ def random_of_seed(seed: int) -> np.random.RandomState:
     return np.random.RandomState(seed)
 
 
+def count_layers(size: int) -> int:
+    """How many layers a generator of pictures of `size` pixels, a power of two, has, each with a w of its own."""
+    return 2 * int(size).bit_length() - 4
+
+
 def resolutions(n_latent: int) -> list[int]:
     """The resolution of the convolution that each layer's w styles: 4, 8, 8, 16, 16 ...
 

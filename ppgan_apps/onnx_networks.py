@@ -14,7 +14,20 @@ import paddle.nn as nn
 
 from .errors import ExportError
 from .export_forms import FromLatents, GivenNorms, MeasuredNorms
-from .networks import animegan, animeganv2, cartoongan, dcgan, mlp, photo2cartoon, resnet, stylegan2, ugatit, unet
+from .networks import (
+    animegan,
+    animeganv2,
+    cartoongan,
+    dcgan,
+    landmarks,
+    mlp,
+    photo2cartoon,
+    resnet,
+    segmentation,
+    stylegan2,
+    ugatit,
+    unet,
+)
 from .networks.equalised import GAIN, SLOPE, EqualLinear
 from .networks.layers import EPSILON, LIN, AdaLIN, BatchStatisticsNorm, ReflectionPad, ResidualBlock
 from .networks.resampling import BINOMIAL
@@ -425,6 +438,58 @@ def _model(layer, graph, x):
 @express.register(unet._Level)
 def _unet_level(layer, graph, x):
     return graph.add("Concat", x, express(layer.model, graph, x), axis=1)
+
+
+# ---- Faces: LandmarkNet and PortraitSegmenter
+
+@express.register(landmarks.Bottleneck)
+def _bottleneck(layer, graph, x):
+    return graph.add("Relu", graph.add("Add", x, express(layer.body, graph, x)))
+
+
+@express.register(landmarks.LandmarkNet)
+def _landmark_net(network, graph, patch):
+    x = graph.add("Sub", patch, graph.add("ReduceMean", patch, axes=[1, 2, 3]))
+    contrast = graph.add("Sqrt", graph.add("Add", graph.add("ReduceMean", graph.add("Mul", x, x), axes=[1, 2, 3]),
+                                           np.float32(1e-3)))
+    x = graph.add("Div", graph.add("Mul", x, np.float32(0.5)), contrast)
+    # Of a single channel the blocks' pixels come in the order of pixel_unshuffle.
+    quarter = express(network.quarter, graph, graph.add("SpaceToDepth", x, blocksize=landmarks.BLOCK))
+    eighth = express(network.eighth, graph, quarter)
+    sixteenth = express(network.sixteenth, graph, eighth)
+    hidden = express(network.hidden, graph, graph.add("Flatten", express(network.last, graph, sixteenth)))
+    hidden = graph.add("HardSwish", hidden)
+    shape = graph.add("Reshape", express(network.shape, graph, hidden), [-1, network.points, 2])
+    wide = _resized(graph, express(network.coarse, graph, sixteenth), 2.0, "bilinear", "half_pixel")
+    wide = graph.add("Add", wide, _as_maps(graph, express(network.context, graph, hidden)))
+    fused = express(network.fused, graph, graph.add("Relu", graph.add("Add", eighth, wide)))
+    heat = graph.add("Reshape", express(network.heat, graph, fused), [0, 0, -1])                 # [N, points, cells]
+    return shape, graph.add("MatMul", graph.add("Softmax", heat, axis=-1), _array(network.places))
+
+
+@express.register(segmentation.InvertedResidual)
+def _inverted_residual(layer, graph, x):
+    y = _chain(graph, x, layer.expand, layer.depthwise, layer.project)
+    return graph.add("Add", x, y) if layer.residual else y
+
+
+@express.register(segmentation.Fuse)
+def _fuse(layer, graph, coarse, fine):
+    enlarged = _resized(graph, express(layer.coarse, graph, coarse), 2.0, "bilinear", "half_pixel")
+    return _chain(graph, graph.add("Relu", graph.add("Add", enlarged, fine)), layer.depthwise, layer.pointwise)
+
+
+@express.register(segmentation.PortraitSegmenter)
+def _portrait_segmenter(network, graph, x):
+    half = express(network.stem, graph, x)
+    quarter = express(network.quarter, graph, half)
+    eighth = express(network.eighth, graph, quarter)
+    sixteenth = express(network.sixteenth, graph, eighth)
+    context = express(network.context, graph, graph.add("GlobalAveragePool", sixteenth))
+    fused = graph.add("Relu", graph.add("Add", sixteenth, context))
+    for fuse, finer in ((network.fuse_eighth, eighth), (network.fuse_quarter, quarter), (network.fuse_half, half)):
+        fused = express(fuse, graph, fused, finer)
+    return _resized(graph, express(network.head, graph, fused), 2.0, "bilinear", "half_pixel")
 
 
 # ---- Generators of latents

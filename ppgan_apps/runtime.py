@@ -186,6 +186,8 @@ def import_paddle() -> Any:
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.filterwarnings("ignore", message="No ccache found")
             import paddle
+        # Said of every batch norm that is trained, in the middle of a progress bar; it is what such a norm is for.
+        warnings.filterwarnings("ignore", message="When training, we now always track")
     import paddle
     return paddle
 

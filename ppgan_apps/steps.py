@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import contextmanager
+from typing import Literal
 
 import paddle
 
@@ -113,16 +114,20 @@ def frozen(*networks):
 
 
 @paddle.no_grad()
-def ema(average, network, half_life_images: float, batch_size: int) -> None:
+def ema(average, network, half_life_images: float, batch_size: int,
+        statistics: Literal["copied", "kept"] = "copied") -> None:
     """Moves `average`'s weights towards `network`'s; the old value's share halves every `half_life_images` pictures.
 
-    `batch_size` counts the pictures of a step over all processes. Buffers and untrained entries (statistics of a batch
-    norm) are copied. (Karras 2018 states the decay for one batch size; a half-life in pictures keeps the average the
-    same for every batch size.)
+    `batch_size` counts the pictures of a step over all processes. Buffers are copied, and so are untrained entries, the
+    `statistics` of a batch norm, unless `average` is to keep its own. (Karras 2018 states the decay for one batch size;
+    a half-life in pictures keeps the average the same for every batch size.)
     """
     share = 1.0 - (0.5 ** (batch_size / half_life_images) if half_life_images > 0 else 0.0)
     for slow, fast in zip(average.parameters(), network.parameters()):
-        slow.set_value(fast if fast.stop_gradient else slow + (fast - slow) * share)
+        if not fast.stop_gradient:
+            slow.set_value(slow + (fast - slow) * share)
+        elif statistics == "copied":
+            slow.set_value(fast)
     for slow, fast in zip(average.buffers(), network.buffers()):
         slow.set_value(fast)
 

@@ -209,6 +209,20 @@ def test_a_network_in_the_cache_is_drawn_with_without_paddle(home, tmp_path, por
     assert read_image(tmp_path / "photo_anime.png").shape == (96, 96, 3)
 
 
+def test_stylegan2_in_the_cache_draws_seeds_without_paddle_and_edits_with_it(home, tiny, tmp_path):
+    """w is made in NumPy; directions are read out of the layers."""
+    arguments = {"weight_path": str(tiny["styleganv2"]), "seed": 5, "engine": INSTALLED[-1], "device": "cpu"}
+    script = ("import sys, numpy, ppgan_apps; "
+              f"predictor = ppgan_apps.StyleGAN2Predictor({str(tmp_path)!r}, **{arguments}); "
+              "predictor.run(1, 2); without = 'paddle' in sys.modules; rows = predictor.edit(3, [0], [-2, 2]); "
+              f"numpy.save({str(tmp_path / 'rows.npy')!r}, rows); sys.exit(3 if without else 0)")
+    own = ppgan_apps.StyleGAN2Predictor(tmp_path, **{**arguments, "engine": "paddle"})
+    ppgan_apps.StyleGAN2Predictor(tmp_path, **arguments)       # leaves the network in the cache
+    done = subprocess.run([sys.executable, "-c", script])
+    assert done.returncode == (3 if runtime.has_gpu_build() else 0)
+    assert levels(np.load(tmp_path / "rows.npy"), np.array(own.edit(3, [0], [-2, 2]))).max() <= 1
+
+
 def test_a_damaged_file_is_made_anew(home):
     network = AnimeGANv2Generator(lite=True)
     path = engine_cache.accelerated(network, INSTALLED[-1]).path

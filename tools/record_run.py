@@ -187,7 +187,7 @@ def _as_yaml(value) -> str:
 
 def parameters(recipe) -> str:
     """The size of the network that is delivered."""
-    network = getattr(recipe, recipe.deliver)
+    network = recipe.delivered
     return f"{sum(int(np.prod(entry.shape)) for entry in network.parameters()):,} parameters in {recipe.deliver}"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import SuiteError, WeightsError
 from .align import MIRRORED, angle_difference, eye_line_angle, inverse, rotation, transform, warp
+from .embedded import FOLDER, FaceNetwork, open_network
 
 NETWORKS_FILE = "faces-landmarks.safetensors"
 # The networks in it: entries of each begin with its name.
@@ -47,7 +48,7 @@ class NetworkPlacer:
     the box and angle that the answer before implies.
     """
 
-    def __init__(self, first, careful):
+    def __init__(self, first: FaceNetwork, careful: FaceNetwork):
         self._first, self._careful = first, careful
 
     def place(self, image: np.ndarray, centre: np.ndarray, width: float, angle: float) -> np.ndarray:
@@ -60,18 +61,14 @@ class NetworkPlacer:
         return points
 
 
-def look(network, image: np.ndarray, centre: np.ndarray, width: float, angle: float) -> np.ndarray:
+def look(network: FaceNetwork, image: np.ndarray, centre: np.ndarray, width: float, angle: float) -> np.ndarray:
     """A LandmarkNet's 68 points [68, 2] in picture pixels for the face in a box, turned by `angle` degrees: the mean of
     its two guesses, on the patch and on its mirror image.
     """
-    import paddle
-
     side = network.side
     patch, matrix = upright_patch(image, centre, width, angle, side, side / CONTEXT)
     both = np.stack([patch, patch[:, ::-1]])[:, None].astype(np.float32) / 127.5 - 1  # [2, 1, side, side]
-    with paddle.no_grad():
-        guesses = network(paddle.to_tensor(both))
-    straight, mirrored = np.mean([guess.numpy() for guess in guesses], axis=0, dtype=np.float64)
+    straight, mirrored = np.mean(network.run(both), axis=0, dtype=np.float64)
     answer = (straight + (mirrored * (-1, 1))[MIRRORED]) / 2
     return transform((answer + 1) * side / 2 - 0.5, inverse(matrix))
 
@@ -129,7 +126,7 @@ def upright_patch(
         return np.full((side, side), 128, np.uint8), matrix
     window = image[top:bottom, left:right]  # a small window of a large photograph is all that a warp need read
     shifted = np.concatenate([linear, (matrix[:, 2] + linear @ (left, top))[:, None]], axis=1)
-    return cv2.cvtColor(warp(np.ascontiguousarray(window), shifted, side, border=128), cv2.COLOR_RGB2GRAY), matrix
+    return warp(cv2.cvtColor(window, cv2.COLOR_RGB2GRAY), shifted, side, border=128), matrix
 
 
 def box_of_landmarks(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
@@ -156,19 +153,9 @@ def load_placer(landmarks: str | Path = "embedded") -> Placer:
     return DlibPlacer(read_predictor(Path(landmarks)))
 
 
-def load_networks(path: Path | None = None) -> list:
-    """The embedded first and careful LandmarkNet with their weights, ready to run; `path` names another file."""
-    from ..networks.landmarks import LandmarkNet
-    from ..weights import load_strict, read_metadata, read_weights
-
-    path = path or Path(__file__).parents[1] / "pretrained" / NETWORKS_FILE
-    sizes, networks = read_metadata(path).get("network", {}), []
-    for part in PARTS:
-        network = LandmarkNet(**sizes.get(part, {}))
-        load_strict(network, read_weights(path, part), f"{path} ({part})")
-        network.eval()
-        networks.append(network)
-    return networks
+def load_networks(path: Path | None = None) -> list[FaceNetwork]:
+    """The embedded first and careful LandmarkNet, ready to run; `path` names another file."""
+    return [open_network(path or FOLDER / NETWORKS_FILE, "landmarks:LandmarkNet", part) for part in PARTS]
 
 
 def read_predictor(path: Path):

@@ -8,12 +8,12 @@ refine the edge with a guided filter at full size.
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import numpy as np
 
 from ..errors import ImageError, MissingExtra, NoFaceError, SuiteError, WeightsError
 from .align import crop_matrix, inverse, warp
+from .embedded import FOLDER, FaceNetwork, open_network
 
 BACKENDS = ("embedded", "grabcut", "pp_humanseg", "fcn_hrnet_w18")
 # GrabCut's cost grows with the pixels and its colour models do not: 112 pixels give the mask of 256 within 1 %.
@@ -178,14 +178,10 @@ def keep_connected(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def embedded(image: np.ndarray) -> np.ndarray:
     """The embedded network's mask [SIDE, SIDE] or smaller, of the picture's shape, in [0, 1]."""
-    import paddle
-
     network = load_embedded()
-    side = network.side
-    window, (height, width) = letterbox(image, side)
-    with paddle.no_grad():
-        logits = network(paddle.to_tensor(window))  # [2, 1, side, side]
-        probability = paddle.nn.functional.sigmoid(SHARPEN * logits + LIFT).numpy()[:, 0]
+    window, (height, width) = letterbox(image, network.side)
+    logits = network.run(window)[0]  # [2, 1, side, side]
+    probability = 1 / (1 + np.exp(-(SHARPEN * logits[:, 0] + LIFT)))
     # The mask of the mirrored picture, mirrored back, takes away half of the network's chance errors.
     straight, mirrored = probability[0, :height, :width], probability[1, :height, :width][:, ::-1]
     return (straight + mirrored) / 2
@@ -209,16 +205,9 @@ def letterbox(image: np.ndarray, side: int) -> tuple[np.ndarray, tuple[int, int]
 
 
 @functools.lru_cache(maxsize=1)
-def load_embedded():
-    """The embedded PortraitSegmenter with its weights, ready to run."""
-    from ..networks.segmentation import PortraitSegmenter
-    from ..weights import load_strict, read_metadata, read_weights
-
-    path = Path(__file__).parents[1] / "pretrained" / "faces-segmenter.safetensors"
-    network = PortraitSegmenter(**read_metadata(path).get("network", {}))
-    load_strict(network, read_weights(path), str(path))
-    network.eval()
-    return network
+def load_embedded() -> FaceNetwork:
+    """The embedded PortraitSegmenter, ready to run."""
+    return open_network(FOLDER / "faces-segmenter.safetensors", "segmentation:PortraitSegmenter")
 
 
 def paddleseg(image: np.ndarray, backend: str) -> np.ndarray:

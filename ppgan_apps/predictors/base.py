@@ -61,7 +61,8 @@ class Predictor:
     # "module:class" below networks/. The first is the predictor's own; the others are tried for a weight file whose
     # stated arguments fit them, since a family may be trained with another's generator.
     networks: ClassVar[tuple[str, ...]]
-    layers_needed: ClassVar[bool] = False                      # parts of the network are used, not only its result
+    # Whether parts of the network are used too, not only its result; `network` is then built when it is asked for.
+    layers_needed: ClassVar[bool] = False
 
     def __init__(self, output_path: str | Path = "output", weight_path: str | Path | None = None,
                  style: str | None = None, device: str = "auto", arguments: Mapping[str, Any] | None = None,
@@ -79,7 +80,11 @@ class Predictor:
             self.weights = self._choose_weights(weight_path, style)
             # `arguments` is the caller's guess for a file that does not say how its network is built.
             arguments = self.weights.network or arguments or {}
-            self.network = self._find_accelerated(engine, arguments) or self._load_network(arguments)
+            found = self._find_accelerated(engine, arguments)
+            if found:
+                self._take(found)
+            else:
+                self.network = self._load_network(arguments)
         self.engine = self._choose_engine(engine, arguments)
         say(f"{self.weights}, engine: {self.engine}")
 
@@ -115,17 +120,21 @@ class Predictor:
     def _find_accelerated(self, engine: str, arguments: Mapping[str, Any]) -> engines.ExportedNetwork | None:
         """The network in the fastest engine, where an earlier predictor left it: then Paddle is not even imported."""
         chosen = engines.choose(engine, self.device)
-        if self.layers_needed or chosen == [engines.PADDLE] or self.weights.path.suffix.lower() == ".onnx":
+        if chosen == [engines.PADDLE] or self.weights.path.suffix.lower() == ".onnx":
             return None
         from .. import engine_cache, engine_speed
         key = self._key(arguments)
         ranking = engine_speed.known(key, chosen) if len(chosen) > 1 else chosen
         return engine_cache.find(key, ranking[0]) if ranking and ranking[0] != engines.PADDLE else None
 
+    def _take(self, found: engines.ExportedNetwork) -> None:
+        """Draws with `found` from now on; a Layer that was built to write it is given back."""
+        self.accelerated = found
+        if not self.layers_needed:
+            self.network = found
+
     def _key(self, arguments: Mapping[str, Any]) -> str:
-        """What the exported network is known by; "" where it follows from more than the file."""
-        if self.layers_needed:
-            return ""
+        """What the exported network is known by."""
         from .. import engine_cache
         return engine_cache.file_key(self.weights.path, self.weights.part, self.weights.layout, dict(arguments),
                                      self.networks if self.weights.network else self.networks[:1])
@@ -133,7 +142,7 @@ class Predictor:
     def _choose_engine(self, engine: str, arguments: Mapping[str, Any]) -> str:
         """What runs the network: "paddle", "onnx" or "openvino". One that was named and cannot is an error; one that
         was not is left out, and a line says so."""
-        brought = engines.brought_by(self.network)
+        brought = engines.brought_by(self.accelerated or self.network)
         if brought:                                            # the weights are an exported network
             if engine not in ("auto", brought):
                 raise ConfigError(f"{self.weights.name} is run by the engine {brought}, not by {engine}: leave the "
@@ -143,19 +152,17 @@ class Predictor:
         if chosen == [engines.PADDLE]:
             return engines.PADDLE
         from .. import engine_cache, engine_speed
-        key = self._key(arguments) or engine_cache.digest(self.network)
+        key = self._key(arguments)
         for name in engine_speed.by_speed(self.network, chosen, key) if len(chosen) > 1 else chosen:
             if name == engines.PADDLE:
                 break
             try:
-                self.accelerated = engine_cache.accelerated(self.network, name, key)
+                self._take(engine_cache.accelerated(self.network, name, key))
             except (ExportError, MissingExtra, OutputError, WeightsError) as error:
                 if name == chosen[-1]:                         # it was asked for
                     raise
                 say(f"The engine {name} is left out: {error}")
                 continue
-            if not self.layers_needed:
-                self.network = self.accelerated                # and Paddle's is given back
             return name
         return engines.PADDLE
 

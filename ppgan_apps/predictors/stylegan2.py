@@ -4,11 +4,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from .. import images, latents, weights
+from .. import engines, images, latents, weights
 from ..errors import ConfigError, WeightsError
+from ..mapping import Mapping
 from .base import Predictor, read
 
 # PaddleGAN's names and the zoo's; "avatars" is the model in the package.
@@ -20,6 +22,7 @@ MODEL_TYPES = {
 TRUNCATION = 0.7
 BLACK = 0
 SWEPT = (-3.0, 3.0)                                            # values of one number of z, or deviations of one of w
+MEAN_SAMPLES = 10_240                                          # z whose mean w stands in for one that is not stored
 DEVIATION_SAMPLES = 1000                                       # w's that measure how far w spreads
 CODE = "stylegan2-code"                                        # where a code's file says what it is
 
@@ -60,13 +63,40 @@ class StyleGAN2Predictor(Predictor):
         if size < 4 or size & (size - 1):
             raise ConfigError(f"The size is {size}: use a power of two of at least 4.")
         arguments = {"size": size, "style_dim": style_dim, "n_mlp": n_mlp, "channel_multiplier": channel_multiplier}
+        self._layers = None                                    # see `network`
+        self._arguments: dict[str, Any] = arguments
         super().__init__(output_path, weight_path, MODEL_TYPES.get(model_type), device, arguments, engine)
         self.seed = np.random.RandomState().randint(2**31) if seed is None else seed
-        self.style_dim = self.weights.network["style_dim"] if self.is_exported else self.network.style_dim
+        self._arguments = dict(self.weights.network or arguments)
+        built = {**arguments, **self._arguments}
+        self.size, self.style_dim = int(built["size"]), int(built["style_dim"])
+        self._mapping = None if self.is_exported else self._read_mapping(int(built["n_mlp"]))
         fixed = self.weights.metadata.get("truncation")
         self.truncation = TRUNCATION if fixed is None else float(fixed)
         self.mean_w = self._mean_w()                           # [1, style_dim]
         self._samples: np.ndarray | None = None                # see samples_of_w
+
+    @property
+    def network(self):
+        """The generator: a Layer, read when it is first asked for where another engine draws; or an exported one."""
+        if self._layers is None:
+            self._layers = self._load_network(self._arguments)
+        return self._layers
+
+    @network.setter
+    def network(self, network) -> None:
+        self._layers = network
+
+    def _take(self, found) -> None:
+        super()._take(found)
+        self._layers = None
+
+    @property
+    def is_exported(self) -> bool:
+        return isinstance(self._layers, engines.ExportedNetwork)
+
+    def _read_mapping(self, n_mlp: int) -> Mapping:
+        return Mapping(weights.read_weights(self.weights.path, self.weights.part, self.weights.layout), n_mlp)
 
     def sample(self, count: int = 1, seed: int | None = None, truncation: float | None = None,
                first: int = 0) -> list[np.ndarray]:
@@ -97,7 +127,7 @@ class StyleGAN2Predictor(Predictor):
         return list(sheets.values())
 
     def _mixing_sheet(self, random: np.random.RandomState, n_row: int, n_col: int) -> np.ndarray:
-        layers = 2 * int(self.weights.network["size"]).bit_length() - 4 if self.is_exported else self.network.n_latent
+        layers = latents.count_layers(self.size)
         sources = self._latents(random, n_col)                 # [n_col, style_dim]
         targets = self._latents(random, n_row)                 # [n_row, style_dim]
         pictures = self._draw(sources)
@@ -202,7 +232,7 @@ class StyleGAN2Predictor(Predictor):
         from .. import projection
         target = paddle.to_tensor(images.to_array(self.target(picture)))
         distance = projection.laplacian_distance if vgg is None else projection.FeatureDistance(_vgg(vgg))
-        batch = 1 if self.device == "cpu" and self.network.size > 128 else 8
+        batch = 1 if self.device == "cpu" and self.size > 128 else 8
 
         def seen(step, value, drawn):
             on_step(step, value, images.to_images(drawn)[0])
@@ -215,7 +245,7 @@ class StyleGAN2Predictor(Predictor):
         image = read(picture)
         side = min(image.shape[:2])
         top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-        return images.resize(image[top:top + side, left:left + side], (self.network.size, self.network.size))
+        return images.resize(image[top:top + side, left:left + side], (self.size, self.size))
 
     def draw_code(self, code: Code) -> np.ndarray:
         """The picture of a code, uint8 RGB."""
@@ -235,7 +265,7 @@ class StyleGAN2Predictor(Predictor):
         wanted = [1, self.n_latent, self.style_dim]
         if "w" not in state or len(noise) != len(state) - 1:
             raise WeightsError(f"{path} holds no code: give a file that `styleganv2 project` wrote.")
-        sides = [list(values.shape) for values in self.network.stored_noise()]
+        sides = [[1, 1, side, side] for side in latents.resolutions(self.n_latent)[:-1]]
         if list(state["w"].shape) != wanted or (noise and [list(values.shape) for values in noise] != sides):
             raise WeightsError(f"{path} holds w {list(state['w'].shape)} where this generator wants {wanted}: use the "
                                f"weights that it was projected with.")
@@ -248,7 +278,8 @@ class StyleGAN2Predictor(Predictor):
         return self._samples
 
     def _map(self, z: np.ndarray) -> np.ndarray:
-        return self._one_by_one(self._layered().mapping, z.astype(np.float32))
+        self._check_layered()
+        return self._mapping(z)
 
     def _w(self, z: np.ndarray, truncation: float, cutoff: int | None) -> np.ndarray:
         w = latents.per_layer(self._map(z), self.n_latent)
@@ -274,19 +305,19 @@ class StyleGAN2Predictor(Predictor):
             return np.asarray(stored, np.float32).reshape(1, self.style_dim)
         if self.is_exported:                                   # made elsewhere, it does not say; nothing here needs it
             return np.zeros((1, self.style_dim), np.float32)
-        return self.network.mean_latent().numpy()
+        return self._mapping.mean(MEAN_SAMPLES)
 
     @property
     def n_latent(self) -> int:
         """How many layers take a w. Raises ConfigError for an exported network."""
-        return self._layered().n_latent
+        self._check_layered()
+        return latents.count_layers(self.size)
 
-    def _layered(self):
-        """The network, when its layers can be reached. Raises ConfigError for an exported one."""
+    def _check_layered(self) -> None:
+        """Raises ConfigError for an exported network, whose layers cannot be reached."""
         if self.is_exported:
             raise ConfigError(f"{self.weights.name} is an exported network, which draws seeds and sheets only: "
                               "give the weights that it was exported from.")
-        return self.network
 
     def _check_exported(self) -> None:
         super()._check_exported()

@@ -21,6 +21,11 @@ class Recipe:
         """Builds networks and optimizers from a RunConfig: `run.recipe` and `run.data` are this family's sections."""
         self.run, self.cfg = run, run.recipe
 
+    @property
+    def delivered(self):
+        """The network that a predictor loads."""
+        return getattr(self, self.deliver)
+
     def train_step(self, batch: dict[str, Any], step: int) -> dict[str, Any]:
         """Updates the networks once; returns the scalars to log. `batch` holds Paddle tensors, `step` counts from 0."""
         raise TypeError(f"{type(self).__name__} does not say how it trains.")

@@ -28,17 +28,17 @@ class CGAN(DCGAN):
                               f"the pictures into one sub-folder for each label.")
         return self.paper_networks(classes)
 
-    def generate(self, batch):
-        return self.G(self.latents(len(batch["real"])), batch["label"])
+    def generate(self, batch, generator=None):
+        return (generator or self.G)(self.latents(len(batch["real"])), batch["label"])
 
     def judge(self, images, batch):
-        return self.D(self.noisy(images), batch["label"])
+        return self.D(self.shown(images), batch["label"])
 
     def preview(self, batch):
         """A row for each label, a column for each z."""
         classes = len(self.run.data.classes)
         labels = paddle.arange(classes)
-        return {f"fake_{index}": self.G(z.expand([classes, self.cfg.latent_dim]), labels)
+        return {f"fake_{index}": self.delivered(z.expand([classes, self.cfg.latent_dim]), labels)
                 for index, z in enumerate(self.latents(_SAMPLES).unsqueeze(1))}
 
     def metadata(self):

@@ -1,6 +1,7 @@
 """DCGAN (Radford 2016, arXiv 1511.06434): the first GAN's game, played by convolutions with batch normalisation.
 
-`network: avatar` is the 96 px pair with a residual block at the start and a softmax head at the end.
+`network: avatar` is the 96 px pair with a residual block at the start and a softmax head at the end. Three options, off
+by default, are for longer trainings on a few thousand pictures: instance noise, DiffAugment and an averaged generator.
 """
 from __future__ import annotations
 
@@ -9,11 +10,13 @@ from typing import Literal
 
 import paddle
 
+from ..augment import diffaugment, share_random
 from ..data import LabelledImages
 from ..errors import ConfigError
 from ..losses import logistic_discriminator, logistic_generator, softmax_discriminator, softmax_generator
 from ..networks.dcgan import AvatarDiscriminator, AvatarGenerator, DCGANDiscriminator, DCGANGenerator
 from ..sharing import rand, randn
+from ..steps import ema
 from .gan import GAN
 
 
@@ -37,11 +40,15 @@ class Config(Networks):
     lr: float = 2e-4                    # Adam, both networks
     beta1: float = 0.5
     beta2: float = 0.999
-    instance_noise: float = 0.0         # deviation of the noise on all that D sees at the first step, 0 at the last
+    instance_noise: float = 0.0         # deviation of the noise on all that D sees, at the first step
+    instance_noise_end: float = 0.0     # and at the last; in between along a line
+    diffaugment: tuple[Literal["colour", "translation", "cutout"], ...] = ()       # done to all that D sees
+    ema_half_life_images: float = 0.0   # of the averaged generator, which is delivered then; 0: there is none
 
     def __post_init__(self):
-        if self.instance_noise < 0:
-            raise ConfigError(f"instance_noise is {self.instance_noise}, should be 0 (none) or more.")
+        for name in ("instance_noise", "instance_noise_end", "ema_half_life_images"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, should be 0 (none) or more.")
 
 
 class DCGAN(GAN):
@@ -49,12 +56,22 @@ class DCGAN(GAN):
 
     Flat drawings have a white that tanh never reaches, by which D knows them at once and G learns nothing. Noise on the
     real and on the generated pictures, less and less of it, hides that (Sonderby 2017, arXiv 1610.04490, section 3.2).
+    DiffAugment (Zhao 2020, arXiv 2006.10738) keeps D from learning few pictures by heart; the average of G's weights
+    over many steps (as in Karras 2018, section A) draws with less grain than G itself.
     """
 
     Config, Data = Config, LabelledImages
     norm = True                         # batch normalisation in D
     outputs = 2                         # logits of the avatar network's D
     noise = 0.0                         # deviation at the step at hand
+
+    def __init__(self, run):
+        super().__init__(run)
+        self.kinds = getattr(self.cfg, "diffaugment", ())      # the critics' Configs have no such options
+        if getattr(self.cfg, "ema_half_life_images", 0):
+            self.G_ema, self.deliver = self.networks()[0], "G_ema"
+            self.G_ema.set_state_dict(self.G.state_dict())
+            self.G_ema.eval()
 
     def networks(self):
         cfg, size, channels = self.cfg, self.run.data.size, self.run.data.channels
@@ -80,14 +97,29 @@ class DCGAN(GAN):
                                      parameters=network.parameters())
 
     def train_step(self, batch, step):
-        self.noise = self.cfg.instance_noise * (1 - step / self.run.steps)
-        return super().train_step(batch, step)
+        first, last = self.cfg.instance_noise, self.cfg.instance_noise_end
+        self.noise = first + (last - first) * step / self.run.steps
+        losses = super().train_step(batch, step)
+        if self.cfg.ema_half_life_images:
+            self.average(batch)
+        return losses
+
+    @paddle.no_grad()
+    def average(self, batch):
+        """Moves G_ema towards G. Its norms' statistics are of what it draws itself: weights that are averages give
+        smaller activations than G's, which G's statistics would turn into grey."""
+        ema(self.G_ema, self.G, self.cfg.ema_half_life_images, self.run.batch_size, statistics="kept")
+        self.G_ema.train()
+        self.generate(batch, self.G_ema)
+        self.G_ema.eval()
 
     def judge(self, images, batch):
-        return self.D(self.noisy(images))
+        return self.D(self.shown(images))
 
-    def noisy(self, images):
+    def shown(self, images):
         """What D sees of `images`."""
+        if self.kinds:
+            images = diffaugment(images, self.kinds, share_random())
         return images + self.noise * randn(images.shape) if self.noise else images
 
     def constrain(self):

@@ -87,9 +87,9 @@ class GAN(Recipe):
         with frozen(self.D):
             return update(self.opt_G, objective, batch)
 
-    def generate(self, batch):
-        """As many pictures as the batch has, [N, C, H, W]."""
-        return self.G(self.latents(len(batch["real"])))
+    def generate(self, batch, generator=None):
+        """As many pictures as the batch has, [N, C, H, W], by G or another `generator`."""
+        return (generator or self.G)(self.latents(len(batch["real"])))
 
     def judge(self, images, batch):
         """D's logits of `images`."""
@@ -104,10 +104,10 @@ class GAN(Recipe):
         return logistic_generator(fake_logits)
 
     def samples(self, batch):
-        return self.generate(batch)
+        return self.generate(batch, self.delivered)
 
     def preview(self, batch):
-        return {"fake": self.G(self.latents(_SHOWN))}
+        return {"fake": self.delivered(self.latents(_SHOWN))}
 
 
 @paddle.no_grad()

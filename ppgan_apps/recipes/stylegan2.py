@@ -15,7 +15,7 @@ import numpy as np
 import paddle
 
 from .. import growing, zoo
-from ..augment import ada, adapt, diffaugment
+from ..augment import ada, adapt, diffaugment, share_random
 from ..data import Images
 from ..errors import ConfigError, WeightsError
 from ..losses import logistic_discriminator, logistic_generator, path_lengths, r1_penalty
@@ -182,8 +182,7 @@ class StyleGAN2(Recipe):
         cfg = self.cfg
         if cfg.augment == "off":
             return images
-        # The seed is everybody's; the share's number keeps two shares from being changed alike.
-        random = np.random.default_rng([int(paddle.randint(0, 2**31 - 1, [1]).item()), current().number])
+        random = share_random()
         with full_precision():
             images = images.astype("float32")
             if cfg.augment == "diffaugment":

@@ -81,7 +81,7 @@ def test_d_sees_noise_that_falls_in_a_line_to_nothing(build, batch, family):
     for step, deviation in ((0, 0.4), (50, 0.2)):              # of 100 steps
         recipe.train_step(data, step)
         assert recipe.noise == pytest.approx(deviation)
-        assert float(recipe.noisy(paddle.zeros([8, 3, 32, 32])).std()) == pytest.approx(deviation, rel=0.05)
+        assert float(recipe.shown(paddle.zeros([8, 3, 32, 32])).std()) == pytest.approx(deviation, rel=0.05)
     recipe.D.eval()
     told = (data["label"],) if family == "cgan" else ()
     paddle.seed(7)
@@ -100,6 +100,62 @@ def build_with_labels(**numbers):
 
 def test_without_instance_noise_d_sees_the_bits(build, batch):
     recipe, pictures = build("dcgan", width=2), batch()["real"]
-    assert recipe.noisy(pictures) is pictures
+    assert recipe.shown(pictures) is pictures
     with pytest.raises(ConfigError, match="instance_noise is -1"):
         build("dcgan", instance_noise=-1)
+
+
+def test_noise_can_end_above_nothing(build, batch):
+    data = batch(8)
+    recipe = build("dcgan", {"size": 8}, width=2, latent_dim=4, instance_noise=0.4, instance_noise_end=0.1)
+    for step, deviation in ((0, 0.4), (50, 0.25), (100, 0.1)):         # of 100 steps
+        recipe.train_step(data, step)
+        assert recipe.noise == pytest.approx(deviation)
+
+
+def test_d_sees_augmented_pictures_and_their_gradient_reaches_g(build, batch):
+    recipe, data = build("dcgan", width=2, latent_dim=4, diffaugment=["translation"]), batch()
+    ones = paddle.ones([64, 3, 16, 16])
+    seen = recipe.shown(ones)
+    bordered = (seen.numpy() == 0).any((1, 2, 3)).mean()       # 24 of 25 shifts by up to 2 pixels bring zeros in
+    assert 0.8 < bordered < 1 and set(np.unique(seen.numpy())) == {0.0, 1.0}
+    before = recipe.G.layers[0].weight.numpy().copy()
+    recipe.train_generator(data)
+    assert not np.array_equal(recipe.G.layers[0].weight.numpy(), before)
+
+
+@pytest.mark.parametrize("family", ["dcgan", "cgan"])
+def test_the_averaged_generator_is_delivered_and_lags_behind(build, batch, family, weights):
+    """With a half-life of one step's pictures the average goes half of the way."""
+    data, numbers = batch(8), {"ema_half_life_images": 4}      # 4 pictures a step
+    recipe = build("dcgan", {"size": 8}, width=2, latent_dim=4, **numbers) if family == "dcgan" else \
+        build_with_labels(**numbers)
+    start = weights(recipe.G_ema)
+    assert recipe.deliver == "G_ema" and recipe.delivered is recipe.G_ema
+    assert all(np.array_equal(value, start[name]) for name, value in weights(recipe.G).items())
+    recipe.train_step(data, 0)
+    moved, average = weights(recipe.G), weights(recipe.G_ema)
+    trained = [name for name in moved if not name.endswith(("_mean", "_variance"))]
+    assert len(trained) < len(moved)
+    for name in trained:
+        assert np.allclose(average[name], (start[name] + moved[name]) / 2, atol=1e-6), name
+    assert not recipe.G_ema.training
+    recipe.run.data.classes = ("short", "long")
+    assert all(tuple(shown.shape[1:]) == (3, 8, 8) for shown in recipe.preview(data).values())
+
+
+def test_the_averages_norms_know_what_it_draws_itself(build, batch):
+    """G's weights, made twice as large after the average was taken, would otherwise give the average their moments."""
+    recipe, data = build("dcgan", {"size": 8}, width=2, latent_dim=4, ema_half_life_images=1e9), batch(8)
+    with paddle.no_grad():
+        recipe.G.layers[0].weight.set_value(recipe.G.layers[0].weight * 2)
+        for _ in range(120):                                   # the statistics begin at 0 and 1
+            recipe.average({"real": data["real"].tile([64, 1, 1, 1])})
+        z = recipe.latents(512)
+        first = recipe.G_ema.layers[0](z.unsqueeze([2, 3]))
+    np.testing.assert_allclose(recipe.G_ema.layers[1]._variance.numpy(), first.numpy().var((0, 2, 3)), rtol=0.15)
+
+
+def test_without_an_average_g_is_delivered(build):
+    recipe = build("dcgan", width=2)
+    assert recipe.deliver == "G" and not hasattr(recipe, "G_ema")
