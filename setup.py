@@ -21,7 +21,8 @@ EXTRAS = {
     "onnx": ["onnx>=1.15", "onnxruntime>=1.17"],
     "openvino": ["openvino>=2024.4"],
     "ray": ["ray[data]>=2.51", "pyarrow>=9.0"],               # ppgan-apps batch
-    "bench": ["onnx>=1.15", "onnxruntime>=1.17", "matplotlib>=3.8"],  # benchmarks/: ONNX files, the plot
+    "bench": ["onnx>=1.15", "onnxruntime>=1.17", "matplotlib>=3.8",   # benchmarks/: ONNX files, the plot,
+              "scikit-learn"],                                # photographs without people
     # The guide; docutils 0.22 draws its equations, and the Sphinx that takes it needs Python 3.11.
     "docs": ['sphinx>=9.0,<10; python_version >= "3.11"', 'docutils>=0.22,<0.23; python_version >= "3.11"',
              'myst-parser>=5.0,<6; python_version >= "3.11"', 'furo>=2025.9; python_version >= "3.11"'],

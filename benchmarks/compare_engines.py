@@ -13,6 +13,8 @@ the machine does falls on all alike. Random weights: time does not depend on the
 - mnn: the same file converted by MNN (`pip install MNN`), in full precision; --mnn-python names a Python that has it.
 - torch, torch-last, torch-tuned, torch-compiled: the network in PyTorch (torch_networks.py), eager, with channels last,
   that with glibc's allocator set as this suite sets it, and compiled; need --torch-python, a Python that has torch
+- limit: no network, but the time of its multiplications at the rate of a product of two matrices of 2048 x 2048 in
+  numpy, measured in the same turns: what the processor's arithmetic takes when nothing else takes time
 
 A pass that takes longer than --patience seconds is the only one of its contender, and is not warmed up. Memory is the
 largest resident set of the process by the end of its passes, libraries included.
@@ -70,8 +72,9 @@ CASES = {
 }
 CONTENDERS = {"paddlegan": "PaddleGAN", "paddle": "ours, engine paddle", "auto": "ours, auto", "onnx": "ONNX Runtime",
               "openvino": "OpenVINO", "mnn": "MNN", "torch": "PyTorch eager", "torch-last": "PyTorch channels last",
-              "torch-tuned": "PyTorch tuned", "torch-compiled": "PyTorch compiled"}
-BASELINE, OURS = "paddlegan", "auto"
+              "torch-tuned": "PyTorch tuned", "torch-compiled": "PyTorch compiled", "limit": "arithmetic alone"}
+BASELINE, OURS, LIMIT = "paddlegan", "auto", "limit"
+LIMIT_SIDE = 2048                                              # of the matrices whose product gives the rate
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 
 
@@ -206,7 +209,7 @@ def serve(contender: str, case: Case, file: Path | None) -> None:
     for _ in sys.stdin:
         start = time.perf_counter()
         one_pass()
-        seconds = time.perf_counter() - start
+        seconds = (time.perf_counter() - start) * getattr(one_pass, "scale", 1.0)
         note = getattr(one_pass, "note", "")
         print(json.dumps({"seconds": seconds, "megabytes": peak_megabytes(), "note": note}), flush=True)
 
@@ -229,6 +232,8 @@ def prepared(contender: str, case: Case, file: Path | None):
         return file_pass(contender, case, file)
     if contender == "mnn":
         return mnn_pass(case, file)
+    if contender == LIMIT:
+        return limit_pass(case, file)
     if contender == "auto":
         return auto_pass(case)
     network = suite_network(case)
@@ -253,9 +258,18 @@ def suite_network(case: Case):
 def exported(case: Case) -> Path:
     """The network's file in the cache; what a predictor does when it first meets a network is done with it."""
     from ppgan_apps import engine_cache, engine_speed, engines
-    key = f"{case.network}-{case.size}"
-    engine_speed.by_speed(suite_network(case), engines.choose("auto", "cpu"), key)
+    key, network = f"{case.network}-{case.size}", suite_network(case)
+    engine_speed.by_speed(network, engines.choose("auto", "cpu"), key)
+    if case.network == "stylegan2":                            # what its predictor reads beside: see auto_pass
+        import numpy as np
+        np.savez(mapping_file(case), **{name: value.numpy() for name, value in network.state_dict().items()
+                                        if name.startswith("style.")})
     return engine_cache.folder() / f"{key}.onnx"
+
+
+def mapping_file(case: Case) -> Path:
+    from ppgan_apps import engine_cache
+    return engine_cache.folder() / f"{case.network}-{case.size}-mapping.npz"
 
 
 def given(case: Case):
@@ -281,8 +295,8 @@ def paddle_pass(network, case: Case):
 
 
 def auto_pass(case: Case):
-    """As predictors draw: a network from picture to picture comes from the cache, and Paddle has no part in it; of a
-    StyleGAN2 Paddle maps z to w."""
+    """As predictors draw: the network comes from the cache, a StyleGAN2's z becomes w in numpy, and Paddle has no part
+    in it."""
     from ppgan_apps import engine_speed, engines
     array, key = given(case), f"{case.network}-{case.size}"
     name = engine_speed.known(key, engines.choose("auto", "cpu"))[0]
@@ -295,17 +309,15 @@ def _auto_pass(case: Case, name: str, key: str, array):
     from ppgan_apps import engine_cache, engines
     if name == engines.PADDLE:
         return paddle_pass(suite_network(case), case)
-    network = suite_network(case) if case.network == "stylegan2" else None
     opened = engine_cache.find(key, name)
-    if network is None:
+    if case.network != "stylegan2":
         return lambda: opened(array)[0]
-    import paddle
+    import numpy as np
 
-    def one_pass():
-        with paddle.no_grad():
-            w = network.mapping(paddle.to_tensor(array)).numpy()
-        return opened(w[:, None])[0]
-    return one_pass
+    from ppgan_apps.mapping import Mapping
+    with np.load(mapping_file(case)) as state:
+        mapping = Mapping(state, len(state.files) // 2)        # a weight and a bias of each layer
+    return lambda: opened(mapping(array)[:, None])[0]
 
 
 def file_pass(contender: str, case: Case, file: Path):
@@ -353,6 +365,23 @@ def mnn_pass(case: Case, file: Path):
     return one_pass
 
 
+def limit_pass(case: Case, file: Path):
+    import numpy as np
+    import onnx
+    import onnxruntime
+
+    from benchmarks.animegan_table import onnx_macs
+    array, model = given(case), onnx.load(str(file))
+    array = array[:, None] if case.network == "stylegan2" else array
+    count = onnx_macs(onnx, onnxruntime, model, {model.graph.input[0].name: array}, file)
+    factors = np.random.RandomState(0).rand(2, LIMIT_SIDE, LIMIT_SIDE).astype(np.float32)
+
+    def one_pass():
+        return factors[0] @ factors[1]
+    one_pass.scale, one_pass.note = count / LIMIT_SIDE**3, f"has {count / 1e9:.1f} x 10^9 multiplications"
+    return one_pass
+
+
 def torch_pass(contender: str, case: Case):
     import torch
 
@@ -375,14 +404,15 @@ def torch_pass(contender: str, case: Case):
 
 def table(measured: dict[str, dict[str, Measured]], contenders: list[str]) -> list[str]:
     """Markdown: a line per network; median (fastest - slowest) in seconds; and how ours compares."""
-    peers = [name for name in contenders if name not in (BASELINE, "paddle", OURS)]
+    peers = [name for name in contenders if name not in (BASELINE, "paddle", OURS, LIMIT)]
     lines = [f"| Network | {' | '.join(CONTENDERS[name] for name in contenders)} | {CONTENDERS[BASELINE]} / auto | "
-             f"{CONTENDERS[BASELINE]} / engine paddle | best peer / auto |", "|---|" + "---|" * (len(contenders) + 3)]
+             f"{CONTENDERS[BASELINE]} / engine paddle | {CONTENDERS[BASELINE]} / {CONTENDERS[LIMIT]} | "
+             "best peer / auto |", "|---|" + "---|" * (len(contenders) + 4)]
     for name, of_contender in measured.items():
         medians = {contender: statistics.median(got.seconds) for contender, got in of_contender.items()}
         best = min((medians[peer] for peer in peers if peer in medians), default=None)
         ratios = [ratio(medians.get(BASELINE), medians.get(OURS)), ratio(medians.get(BASELINE), medians.get("paddle")),
-                  ratio(best, medians.get(OURS), 2)]
+                  ratio(medians.get(BASELINE), medians.get(LIMIT)), ratio(best, medians.get(OURS), 2)]
         cells = [times(of_contender[contender].seconds) if contender in of_contender else "-"
                  for contender in contenders]
         lines.append(f"| {' | '.join([CASES[name].label, *cells, *ratios])} |")
@@ -425,7 +455,7 @@ def markdown(measured: dict[str, dict[str, Measured]], contenders: list[str], ro
         *table(measured, contenders), "",
         f"![How many times faster than {CONTENDERS[BASELINE]} each contender is]({PLOT.as_posix()})", "",
         "Largest resident set of each process, libraries and weights included, MB:", "",
-        *memory_table(measured, contenders), "", *notes(measured), ""])
+        *memory_table(measured, [name for name in contenders if name != LIMIT]), "", *notes(measured), ""])
 
 
 def notes(measured: dict[str, dict[str, Measured]]) -> list[str]:

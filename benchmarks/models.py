@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT))                                    # runs from a c
 import ppgan_apps  # noqa: E402, F401  (settles flags before Paddle is imported)
 from benchmarks.report import replace_section  # noqa: E402
 from ppgan_apps import images, rendering  # noqa: E402
-from ppgan_apps.errors import DataError, SuiteError  # noqa: E402
+from ppgan_apps.errors import DataError, MissingExtra, SuiteError  # noqa: E402
 from ppgan_apps.faces import detect, prepare_face  # noqa: E402
 from ppgan_apps.faces.align import eye_line_angle, transform  # noqa: E402
 
@@ -41,6 +41,10 @@ HOLD_OUT = 8
 # Photographs whose renderings the styles comic and watercolour were trained on besides the portraits.
 TRAINED_PHOTOS = {f"{number:03d}" for number in range(2, 50, 2)} - {"016", "036", "044"}
 STYLES = {"pastel": rendering.anime, "comic": rendering.comic, "watercolour": rendering.watercolour}
+# Of the photographs without people, from the packages' own notes.
+SCENES_CREDIT = ("Photographs: the Summer Palace by danielbuechele and a flower by vultilion (both CC BY 2.0, cut, from "
+                 "scikit-learn); a rocket by SpaceX (public domain), coffee by Rachel Michetti and a cat by Stefan van "
+                 "der Walt (both CC0, from scikit-image).")
 CELL, COLUMNS = 160, 10
 AGES = ((0, 30, "under 30"), (30, 60, "30 to 59"), (60, 200, "60 and over"))
 DARK = 55.0                                                      # L of the cheeks under which skin counts as darker
@@ -119,12 +123,26 @@ def anime2real(arguments: argparse.Namespace) -> None:
 
 
 def animeganv2(arguments: argparse.Namespace) -> None:
+    written = []
+    for title, file, scenes, remark in (
+            ("photographs of people", "animeganv2.jpg", held_out_scenes(arguments.data), f"The first {COLUMNS}."),
+            ("photographs without people", "animeganv2_scenes.jpg", scenes_without_people(), SCENES_CREDIT)):
+        lines, sheet = styles_measured(scenes)
+        write_sheet(arguments.output / file, sheet)
+        written += [f"The middle squares of {len(scenes)} {title}, at 512 pixels, none of them trained on.", "",
+                    *lines, "", f"![Photo and the styles {', '.join(STYLES)}]({file})", "",
+                    f"From above: photo, {', '.join(STYLES)}. {remark}", ""]
+    write_section(arguments, "animeganv2", written[:-1])
+
+
+def styles_measured(scenes: Sequence[np.ndarray]) -> tuple[list[str], list[Sequence[np.ndarray]]]:
+    """A table of the styles on some photographs, and the rows of a sheet: the photographs, and each style's pictures.
+    """
     from ppgan_apps import AnimeGANv2Predictor
-    scenes = held_out_scenes(arguments.data)
     random = np.random.default_rng(0)
     noisy = [np.clip(scene + random.normal(0, 2, scene.shape), 0, 255).round().astype(np.uint8) for scene in scenes]
     lines = ["| style | PSNR | crispness | noise | noise of the rendering |", "|---|---|---|---|---|"]
-    sheet = [scenes]
+    sheet: list[Sequence[np.ndarray]] = [scenes]
     for style, render in STYLES.items():
         predictor = AnimeGANv2Predictor(style=style, use_adjust_brightness=False)
         pictures, renderings = [predictor.predict(scene) for scene in scenes], [render(scene) for scene in scenes]
@@ -133,11 +151,7 @@ def animeganv2(arguments: argparse.Namespace) -> None:
                 for picture, target, pair in zip(pictures, renderings, zip(scenes, noisy, strict=True), strict=True)]
         lines.append(f"| {style} | {' | '.join(means(rows, (1, 2, 2, 2)))} |")
         sheet += [pictures]
-    write_sheet(arguments.output / "animeganv2.jpg", sheet)
-    write_section(arguments, "animeganv2", [
-        f"The middle squares of {len(scenes)} photographs, at 512 pixels, none of them trained on.", "", *lines, "",
-        f"![Photo and the styles {', '.join(STYLES)}](animeganv2.jpg)", "",
-        f"From above: photo, {', '.join(STYLES)}. The first {COLUMNS} photographs."])
+    return lines, sheet
 
 
 MODELS: dict[str, Callable[[argparse.Namespace], None]] = {
@@ -180,13 +194,25 @@ def held_out_scenes(data: Path) -> list[np.ndarray]:
     paths = [path for path in sorted((data / "photos").glob("*.jpg")) if path.stem not in TRAINED_PHOTOS]
     if not paths:
         raise DataError(f"There are no photographs in {data / 'photos'}: give the folder that holds them.")
-    squares = []
-    for path in paths:
-        photo = images.read_image(path)
-        side = min(photo.shape[:2])
-        top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
-        squares.append(images.resize(np.ascontiguousarray(photo[top:top + side, left:left + side]), (512, 512)))
-    return squares
+    return [middle_square(images.read_image(path)) for path in paths]
+
+
+def scenes_without_people() -> list[np.ndarray]:
+    """Photographs of places and things that travel in scikit-learn and scikit-image, as `held_out_scenes`."""
+    import skimage.data
+    try:
+        from sklearn.datasets import load_sample_images
+    except ImportError as error:
+        raise MissingExtra("sklearn", "bench", "The photographs without people") from error
+    photos = [*load_sample_images().images, skimage.data.rocket(), skimage.data.coffee(), skimage.data.chelsea()]
+    return [middle_square(photo) for photo in photos]
+
+
+def middle_square(photo: np.ndarray) -> np.ndarray:
+    """The middle square of a photograph, uint8 RGB [512, 512, 3]."""
+    side = min(photo.shape[:2])
+    top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
+    return images.resize(np.ascontiguousarray(photo[top:top + side, left:left + side]), (512, 512))
 
 
 class Drawer:

@@ -200,18 +200,22 @@ def load_checkpoint(recipe: Any, folder: Path) -> int:
 def load_start(recipe: Any, run: RunConfig) -> None:
     """Fills the networks of a new run, and their tensors, from the checkpoint or run folder `run.start`, if any.
 
-    Its optimizers start afresh. Raises WeightsError when an entry is missing, damaged or of another shape, ConfigError
+    Its optimizers start afresh, and so does an averaged network that the other run did not have. Raises WeightsError when an entry is missing, damaged or of another shape, ConfigError
     when the family differs.
     """
     if run.start:
         folder = _newest(Path(run.start), run.family)
-        _load_networks(Parts.of(recipe), folder)
+        _load_networks(Parts.of(recipe), folder, begins_average=True)
         _load_tensors(Parts.of(recipe).tensors, folder / "state.safetensors")
 
 
-def _load_networks(parts: Parts, folder: Path) -> None:
+def _load_networks(parts: Parts, folder: Path, begins_average: bool = False) -> None:
+    """`begins_average`: an average, <name>_ema, that is not there begins as what it averages."""
     for name, network in parts.networks.items():
-        load_strict(network, read_weights(folder / f"{name}.safetensors"), str(folder / f"{name}.safetensors"))
+        path = folder / f"{name}.safetensors"
+        if begins_average and not path.exists():
+            path = folder / f"{name.removesuffix('_ema')}.safetensors"
+        load_strict(network, read_weights(path), str(path))
 
 
 def _load_tensors(tensors: dict[str, Any], path: Path) -> None:

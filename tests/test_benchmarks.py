@@ -187,16 +187,32 @@ def test_the_engines_table_compares_medians_and_leaves_out_who_did_not_run():
     made = {"animeganv2-256": {"paddlegan": compared.Measured([4.0, 2.0, 3.0], 900.4),
                                "paddle": compared.Measured([1.0], 700),
                                "auto": compared.Measured([0.5, 0.4, 0.6], 400),
-                               "onnx": compared.Measured([0.7, 0.6, 0.65], 300)}}
-    contenders = ["paddlegan", "paddle", "auto", "onnx", "torch"]
+                               "onnx": compared.Measured([0.7, 0.6, 0.65], 300),
+                               "limit": compared.Measured([0.3], 50)}}
+    contenders = ["paddlegan", "paddle", "auto", "onnx", "torch", "limit"]
     line = compared.table(made, contenders)[-1].strip("| ").split(" | ")
     assert line == ["AnimeGANv2, 256 px", "3.000 (2.000 - 4.000)", "1.000", "0.500 (0.400 - 0.600)",
-                    "0.650 (0.600 - 0.700)", "-", "6.0x", "3.0x", "1.30x"]
-    assert compared.memory_table(made, contenders)[-1] == "| AnimeGANv2, 256 px | 900 | 700 | 400 | 300 | - |"
+                    "0.650 (0.600 - 0.700)", "-", "0.300", "6.0x", "3.0x", "10.0x", "1.30x"]
+    assert compared.memory_table(made, contenders[:-1])[-1] == "| AnimeGANv2, 256 px | 900 | 700 | 400 | 300 | - |"
     made["animeganv2-256"]["auto"].note = "in onnx"
     assert compared.notes(made) == ["- ours, auto: AnimeGANv2, 256 px in onnx."]
     text = compared.markdown(made, contenders, 3)
     assert text.startswith(compared.HEADING) and "OMP" not in text and compared.PLOT.as_posix() in text
+
+
+def test_the_limit_is_the_share_of_a_matrix_product_that_the_network_has(tmp_path, monkeypatch):
+    """A 1x1 convolution of 3 to 2 maps of 4 x 5 pixels."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from ppgan_apps.onnx_graphs import Graph
+    graph = Graph()
+    drawn = graph.add("Conv", "photo", np.ones((2, 3, 1, 1)))
+    onnx.save(graph.model("one", {"photo": ("float32", ("batch", 3, "height", "width"))},
+                          {"picture": (drawn, ("batch", 2, "height", "width"))}, {}), str(tmp_path / "one.onnx"))
+    monkeypatch.setattr(compared, "given", lambda case: np.zeros((1, 3, 4, 5), np.float32))
+    monkeypatch.setattr(compared, "LIMIT_SIDE", 10)
+    one_pass = compared.limit_pass(compared.CASES["unet-256"], tmp_path / "one.onnx")
+    assert one_pass().shape == (10, 10) and one_pass.scale == 2 * 3 * 4 * 5 / 1000
 
 
 def test_the_engines_plot_is_drawn(tmp_path):
