@@ -43,6 +43,7 @@ examples:
 examples:
   ppgan-apps styleganv2 sweep --seed 7 --coordinates 0-4 a strip of 20 for each of five numbers of z: sweep.png
   ppgan-apps styleganv2 sweep --seed 7 --coordinates 12 --space w --range -4..4
+  ppgan-apps styleganv2 sweep --model-type dcgan-avatars --coordinates 0-9       the DCGAN in the package
   ppgan-apps styleganv2 sweep --weight-path output/dcgan_avatars --coordinates 0-9"""),
     "project": ("the latent whose picture is closest to a given one", """\
 examples:
@@ -212,9 +213,10 @@ def _sweep(arguments: argparse.Namespace) -> None:
     coordinates = latents.numbers(arguments.coordinates, latents.SEEDS, "The list of coordinates")
     path, = _free(arguments, "sweep.png")
     span = _span("--range", arguments.range) if arguments.range else None
-    if _family(arguments.weight_path) in dcgan.FAMILIES:
+    embedded = arguments.model_type == dcgan.EMBEDDED and not arguments.weight_path
+    if embedded or _family(arguments.weight_path) in dcgan.FAMILIES:
         if arguments.space != "z":
-            raise ConfigError(f"{arguments.weight_path} has no w: sweep its z.")
+            raise ConfigError(f"{arguments.weight_path or dcgan.EMBEDDED} has no w: sweep its z.")
         predictor: Any = dcgan.DCGANPredictor(arguments.weight_path, arguments.output, arguments.latent,
                                               arguments.device, arguments.engine)
         values = _evenly(span or dcgan.RANGES[predictor.latent], arguments.count)

@@ -11,21 +11,23 @@ from ..errors import ConfigError
 from .base import Predictor
 
 FAMILIES = ("dcgan", "lsgan", "wgan", "wgan_gp")               # those whose generator is one of networks/dcgan.py
+EMBEDDED = "dcgan-avatars"                                     # the name of the model in the package, as a model type
 RANGES = {"normal": (-3.0, 3.0), "uniform": (0.0, 1.0)}        # where the numbers of z lie, by their distribution
 
 
 class DCGANPredictor(Predictor):
-    """Pictures of a DCGAN checkpoint, drawn one at a time: a seed's picture does not depend on the others.
+    """Pictures of a DCGAN, drawn one at a time: a seed's picture does not depend on the others.
 
-    `weight_path` is a checkpoint, a run's folder or the generator's file. `latent` is the distribution of z, "normal"
+    `weight_path` is a checkpoint, a run's folder or the generator's file; None takes the embedded avatars of 96 px.
+    `latent` is the distribution of z, "normal"
     or "uniform" in [0, 1); None takes what the run's config.yaml beside the file says, else normal.
     """
 
     zoo_folder = "dcgan"
     networks = ("dcgan:DCGANGenerator", "dcgan:AvatarGenerator")
 
-    def __init__(self, weight_path: str | Path, output_path: str | Path = "output", latent: str | None = None,
-                 device: str = "auto", engine: str = "auto"):
+    def __init__(self, weight_path: str | Path | None = None, output_path: str | Path = "output",
+                 latent: str | None = None, device: str = "auto", engine: str = "auto"):
         super().__init__(output_path, weight_path, device=device, engine=engine)
         if self.network.arguments.get("classes"):
             raise ConfigError(f"{self.weights.name} draws a given class, which a sweep of z does not have: use the "

@@ -63,7 +63,7 @@ class StyleGAN2Predictor(Predictor):
         if size < 4 or size & (size - 1):
             raise ConfigError(f"The size is {size}: use a power of two of at least 4.")
         arguments = {"size": size, "style_dim": style_dim, "n_mlp": n_mlp, "channel_multiplier": channel_multiplier}
-        self._layers = None                                    # see `network`
+        self._networks: list[Any] = []                         # of one, see `network`; copies of this share it
         self._arguments: dict[str, Any] = arguments
         super().__init__(output_path, weight_path, MODEL_TYPES.get(model_type), device, arguments, engine)
         self.seed = np.random.RandomState().randint(2**31) if seed is None else seed
@@ -79,21 +79,21 @@ class StyleGAN2Predictor(Predictor):
     @property
     def network(self):
         """The generator: a Layer, read when it is first asked for where another engine draws; or an exported one."""
-        if self._layers is None:
-            self._layers = self._load_network(self._arguments)
-        return self._layers
+        if not self._networks:
+            self._networks.append(self._load_network(self._arguments))
+        return self._networks[0]
 
     @network.setter
     def network(self, network) -> None:
-        self._layers = network
+        self._networks[:] = [network]
 
     def _take(self, found) -> None:
         super()._take(found)
-        self._layers = None
+        self._networks.clear()
 
     @property
     def is_exported(self) -> bool:
-        return isinstance(self._layers, engines.ExportedNetwork)
+        return bool(self._networks) and isinstance(self._networks[0], engines.ExportedNetwork)
 
     def _read_mapping(self, n_mlp: int) -> Mapping:
         return Mapping(weights.read_weights(self.weights.path, self.weights.part, self.weights.layout), n_mlp)
