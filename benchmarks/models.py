@@ -3,7 +3,7 @@
     python benchmarks/models.py ../shared/data
     python benchmarks/models.py ../shared/data photo2cartoon --before old.safetensors
 
-The folder holds portraits/ (with attributes.csv) and photos/. Of the portraits every eighth is used, which
+The folder holds portraits/ (with attributes.csv), photos/ and avatars/. Of the portraits every eighth is used, which
 `tools/prepare.py faces --hold-out 8` keeps back; of the photos those of TRAINED_PHOTOS are left out. Each model is
 compared with the rendering by rules that it learned from (`ppgan_apps/rendering.py`), which it can at best equal.
 
@@ -13,6 +13,11 @@ compared with the rendering by rules that it learned from (`ppgan_apps/rendering
   the distance between the outer eye corners: whether the face is still that face.
 - white: share of the background that is white (all channels 250 or more).
 - feature distance: between the maps of a random VGG (docs/metrics.md), as a part of the maps' size.
+- distance: between generated and real pictures, the Frechet distance of such maps; two halves of the real ones have
+  what the first line says. precision, recall: how many of the generated pictures lie among the real ones, and of the
+  real ones among the generated, which is their diversity (docs/metrics.md).
+- step: along a walk through seeds, the largest change from one frame to the next as a multiple of the mean: a walk that
+  jumps has a large one.
 - noise: how many levels the picture changes for each level of noise that the photo is given (sigma 2 of 255); above 1
   a clip would flicker more than its camera.
 """
@@ -36,16 +41,22 @@ from ppgan_apps import images, rendering  # noqa: E402
 from ppgan_apps.errors import DataError, MissingExtra, SuiteError  # noqa: E402
 from ppgan_apps.faces import detect, prepare_face  # noqa: E402
 from ppgan_apps.faces.align import eye_line_angle, transform  # noqa: E402
+from ppgan_apps.latents import interpolate  # noqa: E402
+from ppgan_apps.metrics.features import open_space  # noqa: E402
+from ppgan_apps.metrics.fid import frechet_distance  # noqa: E402
+from ppgan_apps.metrics.precision_recall import manifold_shares  # noqa: E402
+from ppgan_apps.predictors.dcgan import DCGANPredictor  # noqa: E402
 
 HOLD_OUT = 8
 # Photographs whose renderings the styles comic and watercolour were trained on besides the portraits.
 TRAINED_PHOTOS = {f"{number:03d}" for number in range(2, 50, 2)} - {"016", "036", "044"}
 STYLES = {"pastel": rendering.anime, "comic": rendering.comic, "watercolour": rendering.watercolour}
 # Of the photographs without people, from the packages' own notes.
-SCENES_CREDIT = ("Photographs: the Summer Palace by danielbuechele and a flower by vultilion (both CC BY 2.0, cut, from "
+SCENES_CREDIT = ("Photographs: the Summer Palace by danielbuechele, a flower by vultilion (both CC BY 2.0, cut, from "
                  "scikit-learn); a rocket by SpaceX (public domain), coffee by Rachel Michetti and a cat by Stefan van "
                  "der Walt (both CC0, from scikit-image).")
 CELL, COLUMNS = 160, 10
+WALK, FRAMES = 8, 40                                             # seeds of a walk, and frames from one to the next
 AGES = ((0, 30, "under 30"), (30, 60, "30 to 59"), (60, 200, "60 and over"))
 DARK = 55.0                                                      # L of the cheeks under which skin counts as darker
 
@@ -63,7 +74,7 @@ class Head:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder with portraits/ and photos/")
+    parser.add_argument("data", type=Path, help="folder with portraits/, photos/ and avatars/")
     parser.add_argument("models", nargs="*", choices=[[], *MODELS], help="which (default all)")
     parser.add_argument("--before", type=Path, metavar="FILE", help="earlier weights to compare with")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "models")
@@ -154,8 +165,30 @@ def styles_measured(scenes: Sequence[np.ndarray]) -> tuple[list[str], list[Seque
     return lines, sheet
 
 
+def avatars(arguments: argparse.Namespace) -> None:
+    paths = sorted((arguments.data / "avatars").glob("*.png"))
+    if not paths:
+        raise DataError(f"There are no avatars in {arguments.data / 'avatars'}: give the folder that holds them.")
+    real = [images.read_image(path) for path in paths]
+    halves = distances(real[::2], real[1::2])[0]
+    lines = [f"Between two halves of the real avatars the distance is {halves:.1f}.", "",
+             "| weights | side | distance | precision | recall | step |", "|---|---|---|---|---|---|"]
+    sheet: list[Sequence[np.ndarray]] = [real]
+    for name, source in seed_sources(arguments.before).items():
+        made, walk = source.draw(source.latents(len(real))), source.draw(source.walk())
+        numbers = "{:.1f} | {:.2f} | {:.2f}".format(*distances(real, made))
+        lines.append(f"| {name} | {len(made[0])} px | {numbers} | {largest_step(walk):.1f} |")
+        sheet += [made, walk[:FRAMES:FRAMES // COLUMNS]]
+    write_sheet(arguments.output / "avatars.jpg", sheet)
+    write_section(arguments, "avatars", [
+        f"{len(real)} pictures each, not truncated, against the {len(real)} avatars that were trained on.", "", *lines,
+        "", "![Real avatars, each model's avatars and a walk](avatars.jpg)", "",
+        f"From above: real avatars; then of each model in the table's order those of the seeds 0 to {COLUMNS - 1}, not "
+        "chosen, and a walk from the seed 0 to the seed 1."])
+
+
 MODELS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "photo2cartoon": photo2cartoon, "anime2real": anime2real, "animeganv2": animeganv2}
+    "photo2cartoon": photo2cartoon, "anime2real": anime2real, "animeganv2": animeganv2, "avatars": avatars}
 GROUPS = ["all", "female", "male", *(name for *_, name in AGES), "lighter skin", "darker skin"]
 
 
@@ -235,7 +268,43 @@ def drawers(name: str, before: Path | None) -> dict[str, Drawer]:
     return {**made, "now": Drawer(predictor(style="embedded"))}
 
 
+@dataclass
+class SeedSource:
+    """A generator that is given seeds: `latents` makes [N, ...] of a number of them, `draw` pictures of these."""
+    latents: Callable[[int], np.ndarray]
+    draw: Callable[[np.ndarray], list[np.ndarray]]
+    spherical: bool
+
+    def walk(self) -> np.ndarray:
+        """The latents of a walk through WALK seeds and back to the first, FRAMES between two."""
+        return interpolate(self.latents(WALK), WALK * FRAMES, spherical=self.spherical)
+
+
+def seed_sources(before: Path | None) -> dict[str, SeedSource]:
+    """The embedded generators of avatars, and the StyleGAN2 in the file `before`."""
+    def stylegan2(**weights) -> SeedSource:
+        predictor = ppgan_apps.StyleGAN2Predictor(seed=0, **weights)
+        return SeedSource(lambda count: predictor.w_of_seeds(range(count), 1.0), predictor._draw, spherical=False)
+    made = {"stylegan2/avatars before": stylegan2(weight_path=before)} if before else {}
+    dcgan = DCGANPredictor()
+    return {**made, "stylegan2/avatars": stylegan2(model_type="avatars"), "dcgan/avatars": SeedSource(
+        lambda count: np.concatenate([dcgan.z_of_seed(seed) for seed in range(count)]), dcgan.draw, spherical=True)}
+
+
 # ---- Measures
+
+def distances(real: Sequence[np.ndarray], made: Sequence[np.ndarray]) -> tuple[float, float, float]:
+    """Frechet distance, precision and recall."""
+    space = open_space()
+    wanted, found = space.of(real), space.of(made)
+    return (frechet_distance(wanted, found), *manifold_shares(wanted, found))
+
+
+def largest_step(frames: Sequence[np.ndarray]) -> float:
+    """The largest change between neighbouring frames, in levels, as a multiple of the mean change."""
+    changes = [np.abs(one.astype(np.float64) - other).mean() for one, other in zip(frames, frames[1:])]
+    return float(np.max(changes) / np.mean(changes))
+
 
 def cartoon_row(head: Head, picture: np.ndarray) -> tuple[float, float, float, float]:
     import cv2
@@ -271,7 +340,6 @@ def gain(draw: Callable[[np.ndarray], np.ndarray], photo: np.ndarray, noisy: np.
 
 
 def feature_distances(pictures: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> np.ndarray:
-    from ppgan_apps.metrics.features import open_space
     space = open_space("random-vgg-128")
     made, wanted = space.of(pictures), space.of(targets)
     return np.linalg.norm(made - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
