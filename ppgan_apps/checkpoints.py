@@ -200,8 +200,8 @@ def load_checkpoint(recipe: Any, folder: Path) -> int:
 def load_start(recipe: Any, run: RunConfig) -> None:
     """Fills the networks of a new run, and their tensors, from the checkpoint or run folder `run.start`, if any.
 
-    Its optimizers start afresh, and so does an averaged network that the other run did not have. Raises WeightsError when an entry is missing, damaged or of another shape, ConfigError
-    when the family differs.
+    Its optimizers start afresh, and so does an averaged network that the other run did not have. Raises WeightsError
+    when an entry is missing, damaged or of another shape, ConfigError when the family differs.
     """
     if run.start:
         folder = _newest(Path(run.start), run.family)
