@@ -16,8 +16,8 @@ compared with the rendering by rules that it learned from (`ppgan_apps/rendering
 - distance: between generated and real pictures, the Frechet distance of such maps; two halves of the real ones have
   what the first line says. precision, recall: how many of the generated pictures lie among the real ones, and of the
   real ones among the generated, which is their diversity (docs/metrics.md).
-- step: along a walk through seeds, the largest change from one frame to the next as a multiple of the mean: a walk that
-  jumps has a large one.
+- step: on a walk from one seed to the next in 40 frames, the largest change from a frame to its neighbour as a multiple
+  of the mean; the largest of 8 such walks. A walk that jumps has a large one.
 - noise: how many levels the picture changes for each level of noise that the photo is given (sigma 2 of 255); above 1
   a clip would flicker more than its camera.
 """
@@ -301,9 +301,12 @@ def distances(real: Sequence[np.ndarray], made: Sequence[np.ndarray]) -> tuple[f
 
 
 def largest_step(frames: Sequence[np.ndarray]) -> float:
-    """The largest change between neighbouring frames, in levels, as a multiple of the mean change."""
-    changes = [np.abs(one.astype(np.float64) - other).mean() for one, other in zip(frames, frames[1:])]
-    return float(np.max(changes) / np.mean(changes))
+    """The largest change between neighbouring frames, in levels, as a multiple of the mean on the way from one seed to
+    the next; `frames` is a whole loop of WALK such ways."""
+    following = [*frames[1:], frames[0]]
+    changes = np.array([np.abs(one.astype(np.float64) - other).mean() for one, other in zip(frames, following)])
+    ways = changes.reshape(WALK, FRAMES)
+    return float((ways.max(1) / ways.mean(1)).max())
 
 
 def cartoon_row(head: Head, picture: np.ndarray) -> tuple[float, float, float, float]:

@@ -35,6 +35,8 @@ EMBEDDED_SUMS: dict[str, tuple[int, str]] = {
         (3_264_670, "14688f2adf8de1653aceff2ed887e1d9d4fc4248cc4e6783575a4585750240c5"),
     "animeganv2-watercolour.safetensors":
         (3_264_670, "79749f38cd65c3c9d51e5dce5f82f2713bda45707ef197358744de5f2c53b778"),
+    "dcgan-avatars.safetensors":
+        (3_228_494, "b0d0377688edf32fe095ba5852d3e623a7c04e37c8c29ddaa076610585926a4f"),
     "stylegan2-avatars.safetensors":
         (649_272, "383581a9efdbc2c3f5f80c89a9146a18553324cc99166e5ced72cdd9414b84ca"),
     "faces-landmarks.safetensors":
@@ -95,6 +97,13 @@ _RECORDS = (
         licence="CC-BY-4.0",
         source='this suite, trained on avatars "Adventurer" by Lisa Wischofsky (CC BY 4.0), drawn with DiceBear',
         size=64,
+    ),
+    _embedded(
+        "dcgan/avatars",
+        "dcgan-avatars.safetensors",
+        licence="CC-BY-4.0",
+        source='this suite, trained on avatars "Adventurer" by Lisa Wischofsky (CC BY 4.0), drawn with DiceBear',
+        size=96,
     ),
     _embedded(
         "faces/landmarks",

@@ -30,6 +30,7 @@ SMALL = {
     "dcgan": _DCGAN,
     "dcgan_avatars": "recipe.width=2 batch_size=2",
     "dcgan_avatars_96": "recipe.width=2 batch_size=2",
+    "embedded_dcgan": "start= recipe.width=2 batch_size=2",
     "lsgan": _DCGAN,
     "wgan": _DCGAN + " recipe.critic_steps=2",
     "wgan_gp": _DCGAN + " recipe.critic_steps=2",
@@ -62,8 +63,8 @@ FOLDERS = {"photo2cartoon": {"path_a": "photo", "path_b": "style"}, "pix2pix": {
            **dict.fromkeys(["cyclegan", "ugatit"], {"path_a": "photo", "path_b": "style"}),
            **dict.fromkeys(["animegan", "cartoongan"], {"photo": "photo", "style": "style", "smooth": "smooth"}),
            **dict.fromkeys(["gan", "dcgan", "lsgan", "wgan", "cgan"], {"path": "mnist"}),
-           **dict.fromkeys(["gan_avatars", "dcgan_avatars", "dcgan_avatars_32", "dcgan_avatars_96", "lsgan_avatars",
-                            "wgan_avatars", "wgan_gp", "cgan_avatars"], {"path": "photo"})}
+           **dict.fromkeys(["gan_avatars", "dcgan_avatars", "dcgan_avatars_32", "dcgan_avatars_96", "embedded_dcgan",
+                            "lsgan_avatars", "wgan_avatars", "wgan_gp", "cgan_avatars"], {"path": "photo"})}
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
 
 
@@ -218,6 +219,18 @@ def test_pix2pix_starts_from_weights_and_refuses_those_of_another_network(folder
                                     for folder in (first, step)))
     with pytest.raises(WeightsError, match="does not fit"):
         trainer.train(run_of("pix2pix_anime2real", folders, tmp_path / "other", 1, start, "recipe.ngf=2"))
+
+
+def test_an_average_that_the_other_run_did_not_have_begins_as_what_it_averages(folders, whole_run, tmp_path):
+    first = checkpoints.checkpoint_folder(whole_run("dcgan_avatars_96"), 6)
+    step = trainer.train(run_of("embedded_dcgan", folders, tmp_path, 1, f"start={first}", "recipe.lr=0"))
+    name = "layers.0.weight"
+    wanted = read_weights(first / "G.safetensors")[name]
+    assert np.array_equal(read_weights(step / "G_ema.safetensors")[name], wanted) and wanted.std() > 0
+    (first / "G.safetensors").rename(first / "other.safetensors")
+    with pytest.raises(WeightsError):
+        trainer.train(run_of("embedded_dcgan", folders, tmp_path / "none", 1, f"start={first}"))
+    (first / "other.safetensors").rename(first / "G.safetensors")
 
 
 def test_old_checkpoints_are_removed(folders, tmp_path):

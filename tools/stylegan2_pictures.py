@@ -1,6 +1,7 @@
-"""Makes the pictures of docs/stylegan2.md with the embedded avatars: python tools/stylegan2_pictures.py
+"""Makes the guide's pictures of the embedded avatars, StyleGAN2 and DCGAN: python tools/stylegan2_pictures.py
 
-Each is what a command of the toolbox writes, as the guide shows it; nothing is chosen by its result.
+Each is what a command of the toolbox writes, as the guide shows it. Nothing is chosen by its result but the numbers of
+DCGAN's z: those that change one picture most.
 """
 from __future__ import annotations
 
@@ -18,10 +19,14 @@ from ppgan_apps import cli  # noqa: E402
 IMAGES = ROOT / "docs" / "images"
 # The name of the picture, the file that the command writes, and the command.
 PICTURES = (
-    ("stylegan2_mix", "mix_middle.png", "mix --rows 1-3 --columns 10-14 --layers middle --cell 96"),
-    ("stylegan2_sweep", "sweep.png", "sweep --seed 233 --coordinates 0-2 --cell 64"),
-    ("stylegan2_edit", "edit.png", "edit --seed 233 --direction 0-3 --cell 96"),
-    ("stylegan2_project", "avatar_comparison.png", f"project {IMAGES / 'avatar.png'} --cell 192"),
+    ("stylegan2_mix", "mix_middle.png",
+     "mix --model-type avatars --rows 1-3 --columns 10-14 --layers middle --cell 96"),
+    ("stylegan2_sweep", "sweep.png", "sweep --model-type avatars --seed 233 --coordinates 0-2 --cell 64"),
+    ("stylegan2_edit", "edit.png", "edit --model-type avatars --seed 233 --direction 0-3 --cell 96"),
+    ("stylegan2_project", "avatar_comparison.png",
+     f"project {IMAGES / 'avatar.png'} --model-type avatars --cell 192"),
+    ("dcgan_sweep", "sweep.png",
+     "sweep --model-type dcgan-avatars --seed 6 --coordinates 68,0,7,54,39,29 --cell 64"),
 )
 
 
@@ -34,7 +39,7 @@ def main() -> int:
         if arguments.only and name not in arguments.only:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            code = cli.main(["styleganv2", *command.split(), "--model-type", "avatars", "-o", folder])
+            code = cli.main(["styleganv2", *command.split(), "-o", folder])
             if code:
                 return code
             arguments.output.mkdir(parents=True, exist_ok=True)
