@@ -20,7 +20,7 @@ CONTAINERS_OWN = ("major_brand", "minor_version", "compatible_brands", "encoder"
 ENCODERS = ("libx264", "libopenh264", "mpeg4")                 # the first that this build of FFmpeg has
 # One thread: how x264 divides its work among threads changes the file, and it should be the same on every machine.
 # No B-frames: a frame is then stored where it is shown, so that parts encoded apart join at any distance in time.
-# No macroblock tree: with it the same pictures sometimes gave other packets in a busy process (1 run in 5 to 30, of 160
+# No macroblock tree: with it the same pictures sometimes gave other packets in a busy process (1 run in 3 to 30, of 240
 # observed; without it none of 120), and a resumed run promises the bytes of an unbroken one.
 OPTIONS = {"preset": "medium", "threads": "1", "bf": "0", "mbtree": "0"}
 CRF = 16                                                       # x264's constant quality: nobody sees the difference
