@@ -156,6 +156,25 @@ def mean_over_processes(tensor):
 
 
 @paddle.no_grad()
+def mean_gradients(parameters) -> None:
+    """Each parameter's gradient becomes its mean over the processes.
+
+    They travel as one tensor for each precision: every message waits for every process, and on a CPU a hundred small
+    ones took as long as the step itself.
+    """
+    if current().world == 1:
+        return
+    alike: dict = {}
+    for parameter in parameters:
+        if parameter.grad is not None:
+            alike.setdefault(parameter.grad.dtype, []).append(parameter.grad)
+    for gradients in alike.values():
+        mean = mean_over_processes(paddle.concat([gradient.reshape([-1]) for gradient in gradients]))
+        for gradient, values in zip(gradients, mean.split([gradient.size for gradient in gradients]), strict=True):
+            paddle.assign(values.reshape(gradient.shape), gradient)
+
+
+@paddle.no_grad()
 def gather(samples):
     """The whole batch in its order, [N, ...], from every process's own samples [N / processes, ...]."""
     world = current().world

@@ -27,9 +27,7 @@ def update(optimizer, loss, batch: dict | None = None) -> dict:
         logged = [{}]
     else:
         logged = sharing.each_part(batch, lambda part: _backward_of_part(loss, part, scale))
-    for parameter in optimizer._parameter_list:
-        if parameter.grad is not None:
-            sharing.mean_over_processes(parameter.grad)
+    sharing.mean_gradients(optimizer._parameter_list)
     if scale is None or scale.take_off(optimizer._parameter_list):
         optimizer.step()
     optimizer.clear_grad()

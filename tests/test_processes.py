@@ -21,10 +21,16 @@ STEPS = 3
 # dropout, image pools, spectral norms, running means. The batch is that of all processes.
 RUNS = {"gan_mnist": 4, "ugatit_selfie2anime_light": 4, "animeganv2": 4, "cyclegan_horse2zebra": 4,
         "stylegan2_avatars": 8, "pggan_avatars": 8}
+# Where YAML's seed leads to a ReLU whose input is so near 0 that rounding decides its sign, another.
+SEEDS = {"cyclegan_horse2zebra": 6}
 
 
 def runs(folders, output, names, *more):  # noqa: F811
-    return {name: run_of(name, folders, output / name, STEPS, f"batch_size={RUNS[name]}", *more) for name in names}
+    return {name: run_of(name, folders, output / name, STEPS, *numbers(name), *more) for name in names}
+
+
+def numbers(name):
+    return [f"batch_size={RUNS[name]}", *([f"seed={SEEDS[name]}"] if name in SEEDS else [])]
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +96,8 @@ def test_launched_training_resumes_exactly_and_writes_each_thing_once(folders, b
     unbroken = by_two_processes[name].output
     shutil.copytree(checkpoints.checkpoint_folder(unbroken, 1), checkpoints.checkpoint_folder(tmp_path / "run", 1))
     shutil.copy(f"{unbroken}/log.jsonl", tmp_path / "run")
-    started = command(name, folders, tmp_path / "run", STEPS, "batch_size=4", "preview_every=3", "--resume", "auto")
+    started = command(name, folders, tmp_path / "run", STEPS, *numbers(name), "preview_every=3", "--resume",
+                      "auto")
     done = launch(tmp_path, *started[1:])
     assert done.returncode == 0, done.stdout + done.stderr
     assert_equal_checkpoints(*(checkpoints.checkpoint_folder(folder, STEPS) for folder in (tmp_path / "run", unbroken)))

@@ -8,6 +8,7 @@ import paddle.nn as nn
 import paddle.nn.functional as F
 
 from ..sharing import Dropout
+from .gradients import mirror, moments, sum_shifted
 
 EPSILON = 1e-5                               # of every norm here
 
@@ -80,8 +81,16 @@ class BiasedConv2DTranspose(nn.Conv2DTranspose):
         return add_bias(convolved, self.bias)
 
 
+class OneMapConv2D(nn.Conv2D):
+    """Paddle's convolution of stride 1 from many maps to one, as the last layer of a discriminator of patches."""
+
+    def forward(self, x):
+        convolved = convolve_to_one_map(x, self.weight, self._padding)
+        return convolved if self.bias is None else add_bias(convolved, self.bias)
+
+
 class RowsConv2D(nn.Conv2D):
-    """Paddle's convolution of stride 1 and odd kernel without bias, on a CPU one row of the kernel at a time.
+    """Paddle's convolution of stride 1 and odd kernel, on a CPU one row of the kernel at a time.
 
     Paddle copies each pixel's whole neighbourhood and multiplies by it, which for few outputs costs mostly the copy.
     The kernel's rows side by side as outputs of one convolution along rows copy a row's neighbourhood only, and make
@@ -90,7 +99,8 @@ class RowsConv2D(nn.Conv2D):
 
     def forward(self, x):
         if paddle.in_dynamic_mode() and x.place.is_cpu_place():
-            return convolve_by_rows(x, self.weight, self._padding)
+            convolved = convolve_by_rows(x, self.weight, self._padding)
+            return convolved if self.bias is None else add_bias(convolved, self.bias)
         return super().forward(x)
 
 
@@ -99,17 +109,32 @@ def convolve_by_rows(x, weight, padding: int):
     outputs, inputs, rows, columns = weight.shape
     as_outputs = weight.transpose([2, 0, 1, 3]).reshape([rows * outputs, inputs, 1, columns])
     by_row = F.conv2d(F.pad(x, [0, 0, padding, padding]), as_outputs, padding=[0, padding])   # [N, k * K, H', W]
-    height = by_row.shape[2] - rows + 1
-    summed = by_row[:, :outputs, :height]
-    for row in range(1, rows):
-        summed = summed + by_row[:, row * outputs:(row + 1) * outputs, row:row + height]
-    return summed
+    return sum_shifted(by_row, rows)
+
+
+def convolve_to_one_map(x, weight, padding: int):
+    """x [N, C, H, W] and weight [1, C, k, k] to [N, 1, H + 2 * padding + 1 - k, W + 2 * padding + 1 - k].
+
+    Every tap of the kernel gives one number for each pixel, which is one matrix product; a convolution with a fixed
+    kernel then adds those that belong together. Paddle's own copies each pixel's neighbourhood, k * k * C numbers, for
+    a single result: PatchGAN's last layer took as long as the one before, which has 512 outputs.
+    """
+    inputs, size = weight.shape[1], weight.shape[2]
+    height, width = x.shape[2:]
+    taps = size * size
+    each = paddle.matmul(weight.reshape([inputs, taps]), x.reshape([-1, inputs, height * width]), transpose_x=True)
+    together = paddle.eye(taps, dtype=x.dtype).reshape([1, taps, size, size])
+    return F.conv2d(each.reshape([-1, taps, height, width]), together, padding=padding)
 
 
 def convolution(inputs: int, outputs: int, kernel_size: int, stride: int = 1, padding: int = 0, groups: int = 1,
                 weight_attr=None, biased: bool = True) -> nn.Conv2D:
     """A convolution with zero-padding; `biased` starts from zero biases."""
     kind = BiasedConv2D if biased else nn.Conv2D
+    if outputs == stride == groups == 1 and kernel_size > 1:
+        kind = OneMapConv2D
+    elif kernel_size > 3 and outputs <= 3 and stride == groups == 1:
+        kind = RowsConv2D
     return kind(inputs, outputs, kernel_size, stride, padding, groups=groups, weight_attr=weight_attr,
                 bias_attr=bias_attr(biased))
 
@@ -130,12 +155,7 @@ class ReflectionPad(nn.Layer):
         self.width = width
 
     def forward(self, x):
-        for axis in (2, 3):
-            size = x.shape[axis]
-            before = [paddle.slice(x, [axis], [index], [index + 1]) for index in range(self.width, 0, -1)]
-            after = [paddle.slice(x, [axis], [size - 1 - index], [size - index]) for index in range(1, self.width + 1)]
-            x = paddle.concat([*before, x, *after], axis)
-        return x
+        return mirror(x, self.width)
 
 
 def normal_attr(deviation: float = 0.02) -> paddle.ParamAttr:
@@ -193,16 +213,11 @@ def layer_instance_norm(x, rho, gamma, beta):
     exact moments change its picture by more than 1e-4.
     """
     channels, pixels = x.shape[1], x.shape[2] * x.shape[3]
-    mean = x.mean([2, 3], keepdim=True)                              # [N, C, 1, 1]
-    centred = x - mean
-    variance = (centred * centred).mean([2, 3], keepdim=True)
-    layer_mean = x.mean([1, 2, 3], keepdim=True)                     # [N, 1, 1, 1]
-    deviation = x - layer_mean
-    layer_variance = (deviation * deviation).mean([1, 2, 3], keepdim=True)
+    mean, variance, layer_mean, layer_variance = moments(x)
     values = channels * pixels
     instance = rho * paddle.rsqrt(variance * (pixels / (pixels - 1)) + EPSILON)
     layer = (1 - rho) * paddle.rsqrt(layer_variance * (values / (values - 1)) + EPSILON)
-    return centred * (gamma * (instance + layer)) + (beta + gamma * layer * (mean - layer_mean))
+    return (x - mean) * (gamma * (instance + layer)) + (beta + gamma * layer * (mean - layer_mean))
 
 
 class AdaLIN(nn.Layer):
@@ -248,17 +263,22 @@ class _Spectral(nn.Layer):
         """The weight as [outputs, all the rest]."""
         return self.weight_orig.reshape([self.weight_orig.shape[0], -1])
 
-    def weight(self):
-        """The weight divided by its spectral norm, differentiable with u and v held fixed."""
+    def spectral_norm(self):
+        """The weight's largest singular value, a scalar that is differentiable with u and v held fixed."""
         matrix = self.matrix()
         if self.training:
             self._power_iteration(matrix.detach())
         left, right = self.weight_u.clone(), self.weight_v.clone()   # later iterations must not change this graph's
-        return self.weight_orig / (left * paddle.mv(matrix, right)).sum()
+        return (left * paddle.mv(matrix, right)).sum()
+
+    def weight(self):
+        """The weight divided by its spectral norm."""
+        return self.weight_orig / self.spectral_norm()
 
     def _power_iteration(self, matrix):
         with paddle.no_grad():
-            right = F.normalize(paddle.mv(matrix.t(), self.weight_u), axis=0, epsilon=1e-12)
+            # A product from the left: `matrix.t()` would copy it.
+            right = F.normalize(paddle.matmul(self.weight_u.unsqueeze(0), matrix)[0], axis=0, epsilon=1e-12)
             self.weight_v.set_value(right)
             self.weight_u.set_value(F.normalize(paddle.mv(matrix, right), axis=0, epsilon=1e-12))
 
@@ -274,7 +294,14 @@ class SpectralConv2D(_Spectral):
         self.stride, self.padding = stride, padding
 
     def forward(self, x):
-        convolved = F.conv2d(x, self.weight(), stride=self.stride, padding=self.padding)
+        weight, norm = self.weight_orig, self.spectral_norm()
+        small = weight.size < x.size
+        if small:                                              # what is linear may be divided before or after
+            weight = weight / norm
+        convolved = (convolve_to_one_map(x, weight, self.padding) if weight.shape[0] == self.stride == 1 else
+                     F.conv2d(x, weight, stride=self.stride, padding=self.padding))
+        if not small:
+            convolved = convolved / norm
         return convolved if self.bias is None else add_bias(convolved, self.bias)
 
 

@@ -14,6 +14,7 @@ from .layers import (
     BiasedConv2D,
     ReflectionPad,
     ResidualBlock,
+    RowsConv2D,
     bias_attr,
     class_activation_map,
     plain_instance_norm,
@@ -166,7 +167,7 @@ class Photo2CartoonGenerator(nn.Layer):
             up += [nn.Upsample(scale_factor=2, mode="nearest"), ReflectionPad(1),
                    nn.Conv2D(width, width // 2, 3, bias_attr=False), LIN(width // 2), nn.ReLU()]
         up += [Hourglass(ngf), Hourglass(ngf, returns_picture=True), ReflectionPad(3),
-               nn.Conv2D(3, output_nc, 7, bias_attr=False), nn.Tanh()]
+               RowsConv2D(3, output_nc, 7, bias_attr=False), nn.Tanh()]
         self.UpBlock = nn.Sequential(*up)
         start_normal(self)
 

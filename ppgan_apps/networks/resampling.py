@@ -5,10 +5,15 @@ banded matrix, so blurring is two matrix products, and an upsampling convolution
 """
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 
+from .gradients import double_by_phases
+
+_LARGEST_DOUBLED = 512          # pixels on a side above which two matrix products cost more than a convolution
 BINOMIAL = np.array([1.0, 3.0, 3.0, 1.0])
 
 
@@ -53,24 +58,15 @@ def phase_matrices() -> np.ndarray:
     return np.einsum("apd,bqe->pqabde", axis, axis).reshape(4, 9, 9).astype(np.float32)
 
 
-def interleave(phases, channels: int, size: int):
-    """[N, 4 * channels, size, size], phases outermost, to [N, channels, 2 * size, 2 * size]."""
-    phases = phases.reshape([-1, 4, channels, size, size, 1]).split(4, 1)
-    # Concatenation, because Paddle 2.6 cannot differentiate paddle.stack twice.
-    top, bottom = (paddle.concat(pair, -1).reshape([-1, channels, size, 1, 2 * size])
-                   for pair in (phases[:2], phases[2:]))
-    return paddle.concat([top, bottom], 3).reshape([-1, channels, 2 * size, 2 * size])
-
-
 def upsampling_convolution(images, weight, matrices):
     """Zero-insertion, 3x3 convolution and blur as one ordinary convolution with four outputs per channel.
 
     images [N, in, H, H]; weight [out, in, 3, 3]; matrices is `phase_matrices()`; [N, out, 2H, 2H].
     """
     channels, inputs = weight.shape[:2]
-    kernels = paddle.matmul(weight.reshape([1, channels * inputs, 9]), matrices)   # [4, out * in, 9]
+    kernels = paddle.matmul(weight.reshape([channels, 1, inputs, 9]), matrices)    # [out, 4, in, 9]
     phases = F.conv2d(images, kernels.reshape([4 * channels, inputs, 3, 3]), padding=1)
-    return interleave(phases, channels, images.shape[-1])
+    return double_by_phases(phases)
 
 
 def upsampling_convolution_once(images, weight, matrix):
@@ -81,8 +77,39 @@ def upsampling_convolution_once(images, weight, matrix):
     return blur(F.conv2d_transpose(images, weight.transpose([1, 0, 2, 3]), stride=2), matrix)
 
 
+def _factors(kernel: np.ndarray) -> tuple[bytes, bytes] | None:
+    """Columns and rows whose outer product a filter is, float32 each; None for a filter that is not one."""
+    down, total = kernel.sum(1), kernel.sum()
+    across = kernel.sum(0) / total if total else kernel.sum(0)
+    return (down.tobytes(), across.tobytes()) if np.allclose(np.outer(down, across), kernel, rtol=1e-5) else None
+
+
+@lru_cache(maxsize=32)
+def _doubling_matrix(taps: bytes, size: int) -> np.ndarray:
+    """float32 [size, 2 * size]: `row @ matrix` is the row doubled by a filter of four `taps`."""
+    matrix = np.zeros((size, 2 * size), np.float32)
+    filter_ = np.frombuffer(taps, np.float32)
+    for column in range(2 * size):                             # reads inputs a - 1 and a, or a and a + 1
+        a, odd = divmod(column, 2)
+        for tap, row in ((0, a + 1), (2, a)) if odd else ((3, a - 1), (1, a)):
+            if 0 <= row < size:
+                matrix[row, column] = filter_[tap]
+    return matrix
+
+
 def upsample(images, kernel):
     """Doubles `images` [N, C, H, H] with a [4, 4] filter `kernel` that sums to 4; [N, C, 2H, 2H]."""
+    size = images.shape[-1]
+    if paddle.in_dynamic_mode() and images.place.is_cpu_place() and size <= _LARGEST_DOUBLED:
+        factors = _factors(kernel.numpy().astype(np.float32))
+        if factors:
+            down, across = (paddle.to_tensor(_doubling_matrix(taps, size)).astype(images.dtype) for taps in factors)
+            return paddle.matmul(paddle.matmul(down, images, transpose_x=True), across)
+    return _upsample_by_convolution(images, kernel)
+
+
+def _upsample_by_convolution(images, kernel):
+    """The same for any filter, and as exported files have it."""
     channels, size = images.shape[1], images.shape[-1]
     # Output 2a + p sees inputs a - 1, a, a + 1: kernel taps (3, 1, none) for p = 0, (none, 2, 0) for p = 1.
     rows = paddle.stack([kernel[3], kernel[1], paddle.zeros_like(kernel[0]),
@@ -91,4 +118,4 @@ def upsample(images, kernel):
     phases = paddle.stack([rows[:, :, 3], rows[:, :, 1], none, none, rows[:, :, 2], rows[:, :, 0]], -1)
     phases = phases.reshape([2, 3, 2, 3]).transpose([0, 2, 1, 3]).reshape([4, 1, 3, 3])
     doubled = F.conv2d(images.reshape([-1, 1, size, size]), phases, padding=1)          # [N * C, 4, H, H]
-    return interleave(doubled, 1, size).reshape([-1, channels, 2 * size, 2 * size])
+    return double_by_phases(doubled).reshape([-1, channels, 2 * size, 2 * size])

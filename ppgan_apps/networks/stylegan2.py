@@ -30,6 +30,7 @@ from .resampling import (
 MEAN_LATENT_SAMPLES = 10240
 # Above this size the two matrix products of the blur cost more than the transposed convolution saves.
 _LARGEST_TRANSPOSED = 128
+OFF = "off"                                                    # in place of a layer's noise: none is added
 
 
 def channels_at(resolution: int, channel_multiplier: float = 2, channel_max: int = 512) -> int:
@@ -129,6 +130,8 @@ class StyledConv(nn.Layer):
 
     def forward(self, x, w, noise, twice_differentiable: bool = True):
         x = self.conv(x, w, GAIN, twice_differentiable)
+        if noise is OFF:
+            return self.activate(x)
         if noise is None:
             noise = randn([x.shape[0], 1, *x.shape[2:]])
         return self.activate(self.noise(x, noise, GAIN))
@@ -239,8 +242,8 @@ class StyleGAN2Generator(nn.Layer):
         """w [N, style_dim] or [N, n_latent, style_dim] to images [N, 3, size, size].
 
         Args:
-            noise: None or "fresh" draws it, "stored" takes the buffers; or a list with one [N or 1, 1, H, W], or None,
-                per layer.
+            noise: None or "fresh" draws it, "stored" takes the buffers, "off" leaves it out, as strengths of 0 do; or a
+                list with one [N or 1, 1, H, W], or None, per layer.
             twice_differentiable: False picks a transposed convolution, faster on a CPU, whose gradient has no gradient
                 (Paddle raises); path length regularisation needs True. None: True where gradients are recorded.
         """
@@ -262,8 +265,10 @@ class StyleGAN2Generator(nn.Layer):
             return [None] * self.num_layers
         if isinstance(noise, str) and noise == "stored":
             return self.stored_noise()
+        if isinstance(noise, str) and noise == "off":
+            return [OFF] * self.num_layers
         if isinstance(noise, str) or len(noise) != self.num_layers:
-            raise ValueError(f'noise is "stored", "fresh" or a list of {self.num_layers} tensors.')
+            raise ValueError(f'noise is "stored", "fresh", "off" or a list of {self.num_layers} tensors.')
         return list(noise)
 
     def forward(self, styles, inject_index=None, truncation: float = 1.0, truncation_latent=None,

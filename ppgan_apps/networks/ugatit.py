@@ -16,6 +16,7 @@ from .layers import (
     AdaLIN,
     ReflectionPad,
     ResidualBlock,
+    RowsConv2D,
     SpectralConv2D,
     SpectralLinear,
     bias_attr,
@@ -95,7 +96,7 @@ class UGATITGenerator(nn.Layer):
         for width in (wide, wide // 2):
             up += [nn.Upsample(scale_factor=2, mode="nearest"), ReflectionPad(1),
                    nn.Conv2D(width, width // 2, 3, bias_attr=False), LIN(width // 2), nn.ReLU()]
-        up += [ReflectionPad(3), nn.Conv2D(ngf, output_nc, 7, bias_attr=False), nn.Tanh()]
+        up += [ReflectionPad(3), RowsConv2D(ngf, output_nc, 7, bias_attr=False), nn.Tanh()]
         self.UpBlock2 = nn.Sequential(*up)
 
     def forward(self, x):

@@ -91,6 +91,7 @@ class StyleGAN2(Recipe):
         self.w_mean = paddle.zeros([cfg.style_dim])
         if cfg.start:
             self._start()
+        self.noise = "fresh" if cfg.noise else "off"
         if not cfg.noise:
             self._fix_noise_strengths()
         self._freeze_discriminator()
@@ -208,7 +209,7 @@ class StyleGAN2(Recipe):
         def objective(part):
             real = part["real"]
             with paddle.no_grad():
-                fake = self.G.synthesis(self._latents(len(real)), noise="fresh")
+                fake = self.G.synthesis(self._latents(len(real)), noise=self.noise)
             real_logits, fake_logits = self.D(self._shown(real)), self.D(self._shown(fake))
             if self.cfg.augment == "ada":
                 self._count_signs(real_logits)
@@ -228,7 +229,7 @@ class StyleGAN2(Recipe):
     def _train_generator(self, batch) -> dict:
         def objective(part):
             latents = self._latents(len(part["real"]))
-            fake = self.G.synthesis(latents, noise="fresh", twice_differentiable=False)
+            fake = self.G.synthesis(latents, noise=self.noise, twice_differentiable=False)
             loss = logistic_generator(self.D(self._shown(fake)))
             return loss, {"G": loss, "w": latents[:, 0].mean(0)}                   # the first layer's w is never mixed
         with frozen(self.D):
@@ -241,7 +242,7 @@ class StyleGAN2(Recipe):
         """(|J_w^T y| - a)^2, a being the running mean of the length before this step: eq. 4."""
         def objective(part):
             latents = self._latents(len(part["real"]))
-            fake = self.G.synthesis(latents, noise="fresh")
+            fake = self.G.synthesis(latents, noise=self.noise)
             lengths = path_lengths(fake, latents, randn(fake.shape))
             penalty = ((lengths - self.path_mean) ** 2).mean()
             weight = self.cfg.path_weight * self.cfg.path_every
