@@ -236,11 +236,7 @@ def prepared(contender: str, case: Case, file: Path | None):
         return limit_pass(case, file)
     if contender == "auto":
         return auto_pass(case)
-    network = suite_network(case)
-    if case.network == "animeganv2":                           # as its predictor does
-        from ppgan_apps.predictors.strips import convolve_in_strips
-        convolve_in_strips(network)
-    return paddle_pass(network, case)
+    return paddle_pass(predicted_network(case), case)
 
 
 def suite_network(case: Case):
@@ -252,6 +248,14 @@ def suite_network(case: Case):
     paddle.seed(0)
     network = our_network(case.network, case.size)
     network.eval()
+    return network
+
+
+def predicted_network(case: Case):
+    """The same as predictors run it with the engine paddle."""
+    from ppgan_apps.predictors.strips import convolve_in_strips
+    network = suite_network(case)
+    convolve_in_strips(network)
     return network
 
 
@@ -308,7 +312,7 @@ def auto_pass(case: Case):
 def _auto_pass(case: Case, name: str, key: str, array):
     from ppgan_apps import engine_cache, engines
     if name == engines.PADDLE:
-        return paddle_pass(suite_network(case), case)
+        return paddle_pass(predicted_network(case), case)
     opened = engine_cache.find(key, name)
     if case.network != "stylegan2":
         return lambda: opened(array)[0]

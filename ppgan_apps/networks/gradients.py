@@ -1,5 +1,5 @@
 """Pictures cut and put together, in forms with a fast gradient: Paddle's, of each slice, is as large as what it was cut
-from, which on a CPU takes longer than the convolution beside it."""
+from, which on a CPU takes longer than the convolution beside it. All of them can be differentiated twice."""
 from __future__ import annotations
 
 from functools import lru_cache
@@ -14,7 +14,7 @@ _LARGEST_PRODUCT = 256                                         # above, slices a
 
 def sum_shifted(rows, count: int):
     """rows [N, count * K, H, W], map k of kernel row r at r * K + k, to [N, K, H + 1 - count, W]: kernel row r, moved
-    up by r pixels, added up over the kernel's rows. Can be differentiated once."""
+    up by r pixels, added up over the kernel's rows."""
     return _SumShifted.apply(rows, count) if _recorded(rows) else _sum_shifted(rows, count)
 
 
@@ -36,13 +36,12 @@ def _mirroring(size: int, width: int) -> np.ndarray:
 
 def double_by_phases(phases):
     """[N, C * 4, H, W], a channel's four phases (top left, top right, bottom left, bottom right) side by side, to
-    [N, C, 2H, 2W]. Can be differentiated twice, which Paddle's pixel_shuffle cannot."""
+    [N, C, 2H, 2W]. Paddle's own pixel_shuffle cannot be differentiated twice."""
     return _Shuffle.apply(phases) if _recorded(phases) else F.pixel_shuffle(phases, 2)
 
 
 def moments(x):
-    """Of x [N, C, H, W] each map's mean and variance [N, C, 1, 1], and each sample's [N, 1, 1, 1]; all of them biased.
-    Can be differentiated once."""
+    """Of x [N, C, H, W] each map's mean and variance [N, C, 1, 1], and each sample's [N, 1, 1, 1], all biased."""
     return _Moments.apply(x) if _recorded(x) else _moments(x)
 
 

@@ -120,11 +120,13 @@ def convolve_to_one_map(x, weight, padding: int):
     a single result: PatchGAN's last layer took as long as the one before, which has 512 outputs.
     """
     inputs, size = weight.shape[1], weight.shape[2]
-    height, width = x.shape[2:]
+    batch, _, height, width = x.shape
     taps = size * size
-    each = paddle.matmul(weight.reshape([inputs, taps]), x.reshape([-1, inputs, height * width]), transpose_x=True)
+    # Expanded, because the second derivative of a product that repeats one matrix for a batch ends the process.
+    weights = weight.reshape([1, inputs, taps]).expand([batch, inputs, taps])
+    each = paddle.matmul(weights, x.reshape([batch, inputs, height * width]), transpose_x=True)
     together = paddle.eye(taps, dtype=x.dtype).reshape([1, taps, size, size])
-    return F.conv2d(each.reshape([-1, taps, height, width]), together, padding=padding)
+    return F.conv2d(each.reshape([batch, taps, height, width]), together, padding=padding)
 
 
 def convolution(inputs: int, outputs: int, kernel_size: int, stride: int = 1, padding: int = 0, groups: int = 1,

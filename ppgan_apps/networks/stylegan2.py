@@ -56,8 +56,11 @@ class PixelNorm(nn.Layer):
 class ModulatedConv2D(nn.Layer):
     """Convolution whose input channels are scaled by a style (equations 1 to 3), optionally doubling the resolution.
 
-    Without `demodulate` it is the 1x1 convolution to RGB, done as one matrix product per image.
+    Without `demodulate` it is the 1x1 convolution to RGB, done as one matrix product per image. `convolve` may be
+    replaced by a function that does what Paddle's does in another way.
     """
+
+    convolve = staticmethod(F.conv2d)
 
     def __init__(self, inputs: int, outputs: int, kernel_size: int, style_dim: int, demodulate: bool = True,
                  input_size: int | None = None):
@@ -82,9 +85,9 @@ class ModulatedConv2D(nn.Layer):
         norm = paddle.matmul(style * style, (weight * weight).sum([2, 3]), transpose_y=True)   # [N, out]
         x = x * style.unsqueeze([2, 3])
         if not self.input_size:
-            x = F.conv2d(x, weight, padding=self.padding)
+            x = self.convolve(x, weight, padding=self.padding)
         elif twice_differentiable or self.input_size > _LARGEST_TRANSPOSED:
-            x = upsampling_convolution(x, weight, self.phases)
+            x = upsampling_convolution(x, weight, self.phases, self.convolve)
         else:
             x = upsampling_convolution_once(x, weight, self.blurring)
         return x * (paddle.rsqrt(norm + 1e-8) * gain).unsqueeze([2, 3])

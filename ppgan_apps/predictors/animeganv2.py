@@ -12,7 +12,6 @@ from ..errors import ConfigError
 from . import tiles
 from .base import ImagePredictor, checked, read, say
 from .onnx_network import PictureNetwork
-from .strips import convolve_in_strips
 
 # The authors feed the generator whole multiples of 32; a U-Net in its place halves `num_downs` times.
 HALVINGS = 5
@@ -71,8 +70,6 @@ class AnimeGANv2Predictor(ImagePredictor):
             self.face_size = min(self.fixed_size) if self.fixed_size else self.face_size
             return
         self.multiple_of, self.fixed_size = 2 ** self.network.arguments.get("num_downs", HALVINGS), None
-        if self.device == "cpu" and not self.is_exported and not self.accelerated:
-            convolve_in_strips(self.network)
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """uint8 RGB photo [H, W, 3] -> uint8 RGB anime: of the same size, or with `max_size` as its long side; of a

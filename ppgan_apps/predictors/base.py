@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import engines, images, runtime, weights, zoo
 from ..errors import ConfigError, ExportError, ImageError, MissingExtra, OutputError, WeightsError
+from . import strips
 
 # Below this a picture holds nothing to draw from, and a reflected border of up to a network's stride does not exist.
 MINIMUM_SIDE = 16
@@ -86,6 +87,8 @@ class Predictor:
             else:
                 self.network = self._load_network(arguments)
         self.engine = self._choose_engine(engine, arguments)
+        if self.engine == engines.PADDLE and self.device == "cpu" and not self.is_exported:
+            strips.convolve_in_strips(self.network)
         say(f"{self.weights}, engine: {self.engine}")
 
     def _choose_weights(self, weight_path: str | Path | None, style: str | None) -> ChosenWeights:

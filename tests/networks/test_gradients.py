@@ -83,6 +83,36 @@ def test_a_convolution_to_one_map_is_paddles(size, padding):
                  picture(2, 6, 7, 5), picture(1, 6, size, size, seed=1))
 
 
+def varied(x):
+    mean, variance, layer_mean, layer_variance = gradients.moments(x)
+    return (x - mean) * variance + layer_mean * layer_variance
+
+
+@pytest.mark.parametrize("function, shape", [
+    (lambda x, weight: layers.convolve_to_one_map(x, weight, 1), (1, 3, 4, 4)),
+    (lambda x, weight: F.conv2d(gradients.mirror(x, 1), weight), (4, 3, 3, 3)),
+    (lambda x, weight: gradients.sum_shifted(F.conv2d(x, weight), 2), (4, 3, 3, 3)),
+    (lambda x, weight: F.conv2d(resampling.upsample(x, paddle.to_tensor(resampling.binomial_kernel(4.0))), weight),
+     (4, 3, 3, 3)),
+    (lambda x, weight: varied(F.conv2d(x, weight)), (4, 3, 3, 3)),
+], ids=["to one map", "mirror", "sum of rows", "doubled", "moments"])
+def test_a_gradient_penalty_has_the_right_gradient(function, shape):
+    """Of the weight, through the gradient of the picture: against finite differences of the penalty."""
+    x, weight = picture(2, 3, 6, 6), picture(*shape, seed=1)
+
+    def penalty(weight):
+        gradient, = paddle.grad((function(x, weight) ** 2).sum(), [x], create_graph=True)
+        return (gradient ** 2).sum()
+    direction = paddle.cos(paddle.arange(weight.size, dtype="float64")).reshape(weight.shape)
+    analytic, = paddle.grad(penalty(weight), [weight])
+    sides = []
+    for step in (1e-5, -1e-5):
+        moved = weight.detach() + step * direction
+        moved.stop_gradient = False
+        sides.append(float(penalty(moved)))
+    assert float((analytic * direction).sum()) == pytest.approx((sides[0] - sides[1]) / 2e-5, rel=1e-6)
+
+
 @pytest.mark.parametrize("side, smaller", [(8, "weight"), (3, "picture")])
 def test_a_spectral_convolution_divides_its_weight_or_its_result(side, smaller):
     paddle.seed(0)

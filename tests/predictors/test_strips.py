@@ -21,7 +21,27 @@ def test_the_same_numbers_as_the_layer(kernel, stride, padding, dilation, kind, 
     strips.convolve_in_strips(network)
     for largest in (1, 20_000):
         monkeypatch.setattr(strips, "LARGEST_COPY", largest)
-        np.testing.assert_allclose(network(image).numpy(), wanted, rtol=1e-5, atol=1e-5)
+        with paddle.no_grad():
+            np.testing.assert_allclose(network(image).numpy(), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_stylegan2_in_strips_draws_what_it_drew(monkeypatch):
+    import paddle
+
+    from ppgan_apps.networks import stylegan2
+    monkeypatch.setattr(stylegan2, "_LARGEST_TRANSPOSED", 8)   # so that both kinds of enlargement take part
+    paddle.seed(0)
+    network = stylegan2.StyleGAN2Generator(32, 8, 2, channel_max=8)
+    w, convolutions = paddle.randn([2, 8]), []
+    with paddle.no_grad():
+        wanted = network.synthesis(w, noise="stored").numpy()
+        strips.convolve_in_strips(network)
+        monkeypatch.setattr(strips, "LARGEST_COPY", 10_000)
+        joined = strips._joined
+        monkeypatch.setattr(strips, "_joined", lambda *strip: convolutions.append(strip) or joined(*strip))
+        np.testing.assert_allclose(network.synthesis(w, noise="stored").numpy(), wanted, rtol=1e-4, atol=1e-5)
+    assert len(convolutions) == 4                              # of 16 and 32 pixels
+    assert network.synthesis(w, noise="stored").stop_gradient is False and len(convolutions) == 4
 
 
 def test_a_convolution_by_rows_and_its_gradients_are_paddles(monkeypatch):
