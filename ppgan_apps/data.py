@@ -29,6 +29,7 @@ from .downloads import offline
 from .errors import ConfigError, DataError, ImageError
 
 log = logging.getLogger("ppgan_apps")
+_MOST_VALUES = 64                                              # of a column that tells pictures apart
 _TRIES = 20                                                    # neighbours tried in place of a bad file
 
 
@@ -71,6 +72,42 @@ class Images(Dataset):
     def sample(self, index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
         image = square(read_or_neighbour(self.files, index), self.size)
         return {"real": images.to_array(_flip(image, self.flip and random.random() < 0.5))[0]}
+
+
+@dataclass
+class AttributedImages(Images):
+    """A folder of pictures with attributes.jsonl or .csv, which says of each picture what is to be seen in it."""
+
+    columns: tuple[str, ...] = ()       # of the table; empty: every column that has 2 to 64 values
+    flip: bool = False                  # mirrors half of the samples; not where a column tells left from right
+
+    values = dict[str, tuple[str, ...]]()                      # of each column, sorted; known once opened
+    one_hot = np.zeros((0, 0), np.float32)                     # of each picture, the columns side by side
+
+    def open(self) -> AttributedImages:
+        super().open()
+        folder = data_root(self.path)
+        table = attributes_file(folder)
+        if table is None:
+            raise DataError(f"{folder} has no attributes.jsonl or attributes.csv: write one with a column 'file' and "
+                            f"a row for each picture.")
+        rows = rows_of(self.files, folder, table)
+        numbered = {column: _numbered([str(row.get(column, "")) for row in rows])
+                    for column in self.columns or _telling_columns(rows)}
+        self.values = {column: names for column, (names, _) in numbered.items()}
+        known = sorted({key for row in rows for key in row} - {"file"})
+        for column, names in self.values.items():
+            if len(names) < 2:
+                raise DataError(f"{table} has no two values of '{column}' (its columns: {', '.join(known)}): change "
+                                f"data.columns.")
+        if not self.values:
+            raise DataError(f"{table} has no column of 2 to {_MOST_VALUES} values: name columns in data.columns.")
+        self.one_hot = np.concatenate([np.eye(len(names), dtype=np.float32)[numbers]
+                                       for names, numbers in numbered.values()], 1)
+        return self
+
+    def sample(self, index: int, random: np.random.Generator) -> dict[str, np.ndarray]:
+        return {**super().sample(index, random), "attributes": self.one_hot[index]}
 
 
 @dataclass
@@ -410,6 +447,22 @@ def label_names(files: Sequence[Any], folder: Path | ZipPath, column: str) -> li
                             f"add it, or change data.label.")
         names.append(str(row[column]))
     return names
+
+
+def rows_of(files: Sequence[Any], folder: Path | ZipPath, table: Path | ZipPath) -> list[dict[str, Any]]:
+    """The row of each file in `table`. Raises DataError for a file without one."""
+    rows = read_attributes(table)
+    for file in files:
+        if file.relative_to(folder).as_posix() not in rows:
+            raise DataError(f"{table} has no row for {file.relative_to(folder)}: add it, or take the picture away.")
+    return [rows[file.relative_to(folder).as_posix()] for file in files]
+
+
+def _telling_columns(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The columns that have 2 to 64 values, in the order in which they first appear."""
+    columns = dict.fromkeys(key for row in rows for key in row if key != "file")
+    return [column for column in columns
+            if 2 <= len({str(row.get(column, "")) for row in rows}) <= _MOST_VALUES]
 
 
 def attributes_file(folder: Path | ZipPath) -> Path | ZipPath | None:

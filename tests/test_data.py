@@ -1,5 +1,6 @@
 """Folders as samples: order, augmentation, bad files, shares of several processes."""
 import gzip
+import json
 import zipfile
 
 import numpy as np
@@ -162,6 +163,33 @@ def test_labels_are_a_column_of_the_attributes(folder):
         data.LabelledImages(str(folder), label="age").open()
 
 
+def test_attributes_are_the_columns_of_the_table_side_by_side(folder):
+    rows = [{"file": f"{index}.png", "hair": "ab"[index % 2], "age": 30 + index // 2, "kind": "person"}
+            for index in range(6)]
+    rows[5]["hat"] = "bowler"
+    (folder / "attributes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    dataset = data.AttributedImages(str(folder), size=8).open()
+    assert dataset.values == {"hair": ("a", "b"), "age": ("30", "31", "32"), "hat": ("", "bowler")}
+    assert dataset.one_hot.tolist()[3:] == [[0, 1, 0, 1, 0, 1, 0], [1, 0, 0, 0, 1, 1, 0], [0, 1, 0, 0, 1, 0, 1]]
+    sample = dataset.sample(4, np.random.default_rng(0))
+    assert sample["attributes"].tolist() == dataset.one_hot[4].tolist() and sample["real"].shape == (3, 8, 8)
+    dataset = data.AttributedImages(str(folder), size=8, columns=("age",)).open()
+    assert dataset.one_hot.shape == (6, 3) and dataset.values == {"age": ("30", "31", "32")}
+    for column in ("kind", "face"):
+        with pytest.raises(DataError, match=f"no two values of '{column}' .its columns: age, hair, hat, kind"):
+            data.AttributedImages(str(folder), columns=(column,)).open()
+    (folder / "attributes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:4]))
+    with pytest.raises(DataError, match="no row for 4.png"):
+        data.AttributedImages(str(folder)).open()
+    same = [{"file": f"{index}.png", "kind": "person"} for index in range(6)]
+    (folder / "attributes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in same))
+    with pytest.raises(DataError, match="no column of 2 to 64 values"):
+        data.AttributedImages(str(folder)).open()
+    (folder / "attributes.jsonl").unlink()
+    with pytest.raises(DataError, match="no attributes.jsonl or attributes.csv"):
+        data.AttributedImages(str(folder)).open()
+
+
 def test_sub_folders_are_labels_and_a_bad_picture_is_replaced_by_one_of_its_own(tmp_path):
     for name, value in (("cat", 0), ("dog", 255)):
         for index in range(3):
@@ -190,7 +218,8 @@ def test_a_zip_gives_the_samples_of_its_folder(tmp_path, top):
     (tmp_path / "in" / "attributes.csv").write_text(
         "file,hair\n" + "".join(f"{'ab'[index % 2]}/{index}.png,{'xyz'[index % 3]}\n" for index in range(6)))
     path = packed(tmp_path / "in", tmp_path / "in.zip", top)
-    for kind, options in ((data.Images, {}), (data.LabelledImages, {}), (data.LabelledImages, {"label": "hair"})):
+    for kind, options in ((data.Images, {}), (data.AttributedImages, {}), (data.LabelledImages, {}),
+                          (data.LabelledImages, {"label": "hair"})):
         folder, archive = (kind(where, size=8, **options).open() for where in (str(tmp_path / "in"), path))
         for expected, batch in zip(*(data.batches(dataset, 0, 0, 6, 2, workers=3) for dataset in (folder, archive))):
             assert expected.keys() == batch.keys()

@@ -54,12 +54,14 @@ SMALL = {
     "stylegan2": _STYLEGAN2,
     "stylegan2_avatars_128": _STYLEGAN2 + " recipe.start=",
     "stylegan2_finetune": _STYLEGAN2 + " recipe.start= recipe.ada_images=20 recipe.ada_target=-0.99",
+    "stylegan2_attributes": "data.columns=[hair] data.size=16 recipe.style_dim=8 recipe.channel_max=8 recipe.n_mlp=2 "
+                            "recipe.start= batch_size=2",
     "pggan": _GROWING + " recipe.latent_dim=8",
     "stylegan": _GROWING + " recipe.style_dim=8 recipe.n_mlp=2 recipe.noise=true",
 }
 FOLDERS = {"photo2cartoon": {"path_a": "photo", "path_b": "style"}, "pix2pix": {"path": "pairs"},
            "animeganv2": {"photo": "photo", "style": "style", "smooth": "smooth"}, "stylegan2": {"path": "photo"},
-           "pggan": {"path": "photo"}, "stylegan": {"path": "photo"},
+           "stylegan2_attributes": {"path": "photo"}, "pggan": {"path": "photo"}, "stylegan": {"path": "photo"},
            **dict.fromkeys(["cyclegan", "ugatit"], {"path_a": "photo", "path_b": "style"}),
            **dict.fromkeys(["animegan", "cartoongan"], {"photo": "photo", "style": "style", "smooth": "smooth"}),
            **dict.fromkeys(["gan", "dcgan", "lsgan", "wgan", "cgan"], {"path": "mnist"}),

@@ -78,8 +78,7 @@ class StyleGAN2(Recipe):
     def __init__(self, run):
         super().__init__(run)
         cfg, size = self.cfg, run.data.size
-        if size < 8 or size & (size - 1):
-            raise ConfigError(f"data.size is {size}, should be a power of two from 8 on.")
+        check_size(size)
         if cfg.path_weight and run.batch_size // cfg.path_batch_shrink % run.accumulate:
             raise ConfigError(f"batch_size / path_batch_shrink is {run.batch_size // cfg.path_batch_shrink}, should be "
                               f"a multiple of accumulate ({run.accumulate}).")
@@ -93,7 +92,7 @@ class StyleGAN2(Recipe):
             self._start()
         self.noise = "fresh" if cfg.noise else "off"
         if not cfg.noise:
-            self._fix_noise_strengths()
+            fix_noise_strengths(self.G)
         self._freeze_discriminator()
         self.G_ema.set_state_dict(self.G.state_dict())
         self.G_ema.eval()
@@ -109,24 +108,17 @@ class StyleGAN2(Recipe):
 
         Raises WeightsError for weights that are not there or of another shape.
         """
-        path, part, about, name = _find_weights(self.cfg.start)
-        state = read_weights(path, part)
-        grows = 0 < growing.generator_size(state) < self.G.size
-        _check_shape(name, about.get("network"), self.G.arguments, {"size"} if grows else set())
-        if grows:
-            self._slow(self.G, growing.grow_generator(self.G, state, name))
-        else:
-            load_strict(self.G, state, name)
+        path, about, old = start_generator(self.G, self.cfg.start)
+        self._slow(self.G, old)
         w_mean = about.get("w_mean")
         known = isinstance(w_mean, list) and len(w_mean) == self.cfg.style_dim
         self.w_mean.set_value(np.asarray(w_mean, np.float32) if known else self.G.mean_latent()[0])
-        log.info("G starts from %s.", name)
         means, discriminator = path.with_name("state.safetensors"), path.with_name("D.safetensors")
         if means.is_file():                                    # of a checkpoint
             self.path_mean.set_value(read_weights(means).get("path_mean", self.path_mean.numpy()))
         if discriminator.is_file():
             state = read_weights(discriminator)
-            if grows:
+            if 0 < growing.discriminator_size(state) < self.D.arguments["size"]:
                 self._slow(self.D, growing.grow_discriminator(self.D, state, str(discriminator)))
             else:
                 load_strict(self.D, state, str(discriminator))
@@ -150,13 +142,6 @@ class StyleGAN2(Recipe):
             raise ConfigError(f"freeze_d is {count}, should be from 0 to {blocks}, the number of blocks of D.")
         for layer in self.D.convs[:count + 1] if count else []:
             for parameter in layer.parameters():
-                parameter.stop_gradient = True
-
-    def _fix_noise_strengths(self) -> None:
-        """Keeps the strengths of the noise inputs at 0, where they start."""
-        for name, parameter in self.G.named_parameters():
-            if name.endswith("noise.weight"):
-                parameter.set_value(paddle.zeros_like(parameter))                  # `start` may have others
                 parameter.stop_gradient = True
 
     def _adam(self, network, every: int):
@@ -272,6 +257,39 @@ class StyleGAN2(Recipe):
 
     def metadata(self):
         return {"w_mean": [round(float(value), 6) for value in self.w_mean.numpy()]}
+
+
+def check_size(size: int) -> None:
+    """Raises ConfigError for a `data.size` that the networks cannot have."""
+    if size < 8 or size & (size - 1):
+        raise ConfigError(f"data.size is {size}, should be a power of two from 8 on.")
+
+
+def fix_noise_strengths(generator) -> None:
+    """Keeps the strengths of a generator's noise inputs at 0, where they start."""
+    for name, parameter in generator.named_parameters():
+        if name.endswith("noise.weight"):
+            parameter.set_value(paddle.zeros_like(parameter))                      # `start` may have others
+            parameter.stop_gradient = True
+
+
+def start_generator(generator, start: str) -> tuple[Path, dict, set[str]]:
+    """Fills a generator from the weights that `start` names; those of a smaller size grow.
+
+    Returns their file, what is known about them, and the names of the parameters that were there before growing, none
+    when nothing grew. Raises WeightsError for weights that are not there or of another shape.
+    """
+    path, part, about, name = _find_weights(start)
+    state = read_weights(path, part)
+    grows = 0 < growing.generator_size(state) < generator.size
+    _check_shape(name, about.get("network"), generator.arguments, {"size"} if grows else set())
+    old: set[str] = set()
+    if grows:
+        old = growing.grow_generator(generator, state, name)
+    else:
+        load_strict(generator, state, name)
+    log.info("G starts from %s.", name)
+    return path, about, old
 
 
 def _find_weights(start: str) -> tuple[Path, str, dict, str]:
