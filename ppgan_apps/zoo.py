@@ -38,7 +38,7 @@ EMBEDDED_SUMS: dict[str, tuple[int, str]] = {
     "dcgan-avatars.safetensors":
         (3_228_494, "b0d0377688edf32fe095ba5852d3e623a7c04e37c8c29ddaa076610585926a4f"),
     "stylegan2-avatars.safetensors":
-        (649_272, "383581a9efdbc2c3f5f80c89a9146a18553324cc99166e5ced72cdd9414b84ca"),
+        (1_022_426, "8bb152d52566c698b47fd454d7406226bb31a36b5b4fa456f296957d1ff542ed"),
     "faces-landmarks.safetensors":
         (1_295_376, "14f93db6b18b024d9c9717cf838ac7dbf7ae3ed5f0dc7a7a19759eadecf88ea9"),
     "faces-segmenter.safetensors":
@@ -96,7 +96,7 @@ _RECORDS = (
         "stylegan2-avatars.safetensors",
         licence="CC-BY-4.0",
         source='this suite, trained on avatars "Adventurer" by Lisa Wischofsky (CC BY 4.0), drawn with DiceBear',
-        size=64,
+        size=128,
     ),
     _embedded(
         "dcgan/avatars",

@@ -27,7 +27,6 @@ ONLY_PARSED = {
     r"tools/embed\.py": "writes into the package",
     r"tools/label_faces\.py": "needs MediaPipe in an environment of its own: write_labels stands for it",
     r"tools/record_run\.py": "writes into docs/training: tests/tools/test_record_run.py runs it",
-    r"--seeds 0-299|samples --count 300": "draws and measures 300 pictures",
     r"ppgan-apps serve|^curl ": "starts a server: tests/web does, with a browser",
     r"^export ": "sets a variable: tests/test_adding_a_family.py runs that page",
     r"ragan\.yaml": "tests/test_adding_a_family.py runs that page",

@@ -19,8 +19,8 @@ from ppgan_apps import cli  # noqa: E402
 IMAGES = ROOT / "docs" / "images"
 # The name of the picture, the file that the command writes, and the command.
 PICTURES = (
-    ("stylegan2_mix", "mix_middle.png",
-     "mix --model-type avatars --rows 1-3 --columns 10-14 --layers middle --cell 96"),
+    ("stylegan2_mix", "mix_fine.png",
+     "mix --model-type avatars --rows 1-3 --columns 10-14 --layers fine --cell 96"),
     ("stylegan2_sweep", "sweep.png", "sweep --model-type avatars --seed 233 --coordinates 0-2 --cell 64"),
     ("stylegan2_edit", "edit.png", "edit --model-type avatars --seed 233 --direction 0-3 --cell 96"),
     ("stylegan2_project", "avatar_comparison.png",

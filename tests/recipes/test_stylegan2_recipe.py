@@ -200,7 +200,7 @@ def test_without_noise_the_strengths_of_given_weights_are_put_to_zero(folder, tm
 
 
 @pytest.mark.parametrize("start, numbers, part", [
-    ("stylegan2/avatars", {}, "has size 64, style_dim 128, .* where the YAML has size 16, .*: set data.size=64 recipe"),
+    ("stylegan2/avatars", {}, "has size 128, style_dim 128, .* where the YAML has size 16, .*: set data.size=128 "),
     ("stylegan2/avatar", {}, "no weights called 'stylegan2/avatar': choose from stylegan2/avatars"),
     ("animeganv2-pastel.safetensors", {}, "holds another network"),
     ("nowhere/step_3", {}, "no weight file or folder nowhere"),
