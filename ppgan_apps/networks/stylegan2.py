@@ -60,8 +60,6 @@ class ModulatedConv2D(nn.Layer):
     replaced by a function that does what Paddle's does in another way.
     """
 
-    convolve = staticmethod(F.conv2d)
-
     def __init__(self, inputs: int, outputs: int, kernel_size: int, style_dim: int, demodulate: bool = True,
                  input_size: int | None = None):
         super().__init__()
@@ -70,6 +68,7 @@ class ModulatedConv2D(nn.Layer):
         self.modulation = EqualLinear(style_dim, inputs, bias_init=1.0)
         self.scale = 1.0 / math.sqrt(inputs * kernel_size ** 2)
         self.demodulate, self.padding, self.input_size = demodulate, kernel_size // 2, input_size
+        self.convolve = F.conv2d
         if input_size:                                               # of the images that are doubled
             self.register_buffer("phases", paddle.to_tensor(phase_matrices()), persistable=False)
             if input_size <= _LARGEST_TRANSPOSED:
